@@ -1,0 +1,42 @@
+# `make` lists the targets. Each of them sets up what it needs by itself.
+
+# The data set of the book, for `make chapter`; see d2l_gan/book/execute.py.
+DATA ?= digits
+export DATA
+
+PY := .venv/bin/python
+
+.PHONY: help chapter lib test lint format lock venv clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
+	    Makefile
+	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv.'
+
+chapter: venv ## run what changed in the chapters, make the pages
+	@$(PY) -m d2l_gan.book chapter
+
+lib: venv ## write d2l_gan/*.py from the chapters
+	@$(PY) -m d2l_gan.book lib
+
+test: venv ## run the tests
+	@$(PY) -m pytest
+
+lint: venv ## look for faults and unusual layout in the code
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+format: venv ## lay out the code that is written by hand
+	@$(PY) -m ruff check --fix . && $(PY) -m ruff format .
+
+lock: ## pin the newest versions that go together (needs uv)
+	@for v in 3.9 3.10 3.11 3.12; do \
+	    uv pip compile --quiet --upgrade --no-header --python-version $$v \
+	        --extra book --extra test setup.py \
+	        --output-file requirements/python$$v.txt || exit 1; \
+	done
+
+venv: # .venv with the pinned packages; done again when the pins change
+	@sh requirements/install.sh
+
+clean: ## remove the pages, the notebooks and the cache (not .venv)
+	rm -rf _build

@@ -1,0 +1,17 @@
+"""Generative adversarial networks on MXNet: the library of the book.
+
+The modules are made from the chapters, or serve them:
+
+    from d2l_gan.train import train, update_D, update_G
+    from d2l_gan.animator import Animator
+"""
+
+import numpy
+
+# MXNet 1.9.1 reads `numpy.bool`, which NumPy 1.24 took out. It has to be back
+# before MXNet is imported, so this package does it first of all. (Assigned
+# without a look, for asking `hasattr` would raise NumPy's warning.)
+if tuple(map(int, numpy.__version__.split('.')[:2])) >= (1, 24):
+    numpy.bool = bool
+
+__version__ = '0.1.0'

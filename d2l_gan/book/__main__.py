@@ -1,0 +1,103 @@
+"""`python -m d2l_gan.book`: the library, the pages and the notebooks."""
+
+import argparse
+import pathlib
+import sys
+import time
+
+from d2l_gan.book.export import export
+from d2l_gan.book.read import BookError, read_book
+
+
+def main(arguments=None):
+    """Run the command line; gives the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except BookError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            '\ninterrupted; the last pages are still in place', file=sys.stderr
+        )
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog='python -m d2l_gan.book',
+        description='Makes the library, the '
+        'pages and the notebooks from the chapters.',
+    )
+    parser.add_argument(
+        '--chapters',
+        type=pathlib.Path,
+        metavar='DIR',
+        default=pathlib.Path('chapters'),
+        help='the folder of the book (default: chapters)',
+    )
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    lib = commands.add_parser(
+        'lib', help='write the modules that the chapters save to'
+    )
+    lib.add_argument(
+        '--check',
+        action='store_true',
+        help='write nothing, but fail if one is out of date',
+    )
+    lib.set_defaults(run=_lib)
+    chapter = commands.add_parser(
+        'chapter', help='the same, then run what changed and render all'
+    )
+    chapter.add_argument(
+        '--build',
+        type=pathlib.Path,
+        metavar='DIR',
+        default=pathlib.Path('_build'),
+        help='where to write to (default: _build)',
+    )
+    chapter.add_argument(
+        '--timeout',
+        type=int,
+        default=600,
+        metavar='SECONDS',
+        help='what one cell may take (default: 600)',
+    )
+    chapter.set_defaults(run=_chapter)
+    return parser
+
+
+def _lib(options):
+    _export(read_book(options.chapters), options.check)
+    return 0
+
+
+def _export(book, check=False):
+    for path in export(book, check):
+        print(f'wrote {path.parent.name}/{path.name}')
+
+
+def _chapter(options):
+    # Here, since the library is exported without the tools of the book.
+    from d2l_gan.book.execute import execute
+    from d2l_gan.book.render import render
+
+    start = time.perf_counter()
+    book = read_book(options.chapters)
+    _export(book)
+    outputs, run = {}, 0
+    for chapter in book.chapters:
+        outputs[chapter.name], cells = execute(
+            book, chapter, options.build / 'cache', options.timeout
+        )
+        run += cells
+    render(book, outputs, options.build)
+    print(f'{run} cells run, {time.perf_counter() - start:.1f} s')
+    page = (options.build / 'html' / 'index.html').resolve()
+    print(f'Open {page.as_uri()}  (notebooks: {options.build / "notebooks"})')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Sphinx's settings; `render` adds the book's title and author."""
+
+import importlib.metadata
+
+# MathJax out of a wheel: the pages ask the network for nothing.
+_mathjax = next(
+    file.locate()
+    for file in importlib.metadata.files('sphinx-mathjax-offline')
+    if file.name == 'tex-svg-full.js'
+)
+
+extensions = ['myst_nb', 'sphinxcontrib.bibtex']
+source_suffix = {'.md': 'myst-nb', '.ipynb': 'myst-nb'}
+exclude_patterns = []
+nb_execution_mode = 'off'  # the cells were run before, with a cache
+nb_merge_streams = True
+myst_enable_extensions = ['dollarmath', 'amsmath']
+suppress_warnings = ['mystnb.unknown_mime_type']
+
+bibtex_bibfiles = ['references.bib']
+bibtex_reference_style = 'author_year'
+bibtex_default_style = 'plain'
+
+numfig = True
+numfig_secnum_depth = 1
+math_numfig = True
+math_numsep = '.'
+numfig_format = {
+    'figure': 'Figure %s',
+    'table': 'Table %s',
+    'section': 'Section %s',
+}
+
+html_theme = 'sphinx_book_theme'
+html_theme_options = {
+    'navbar_persistent': [],  # the sidebar has a search field already
+    'use_download_button': True,
+    'use_fullscreen_button': False,
+    'home_page_in_toc': True,
+    'show_toc_level': 2,
+}
+html_static_path = ['static', str(_mathjax)]
+html_css_files = ['book.css']
+html_copy_source = True
+mathjax_path = 'tex-svg-full.js'
+pygments_style = 'friendly'

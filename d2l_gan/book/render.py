@@ -1,0 +1,268 @@
+"""Makes the pages and the notebooks of a book from its chapters."""
+
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import nbformat
+from pybtex.database import parse_file
+from pybtex.plugin import find_plugin
+
+from d2l_gan.book import marks
+from d2l_gan.book.read import BookError
+from d2l_gan.files import write_text
+
+__all__ = ['render']
+
+HERE = pathlib.Path(__file__).parent
+BIBLIOGRAPHY = """\
+```{{rubric}} References
+```
+
+```{{bibliography}}
+:filter: docname in docnames
+:keyprefix: {name}-
+:list: bullet
+```
+"""
+
+
+def render(book, outputs, build, out=sys.stderr):
+    """Write `build/html` and `build/notebooks`, unless nothing changed.
+
+    Sphinx runs in a folder of its own, with warnings as errors. Only what came
+    out whole takes the place of the last pages and notebooks.
+
+    Args:
+        book: a `Book`.
+        outputs: the name of each chapter -> the outputs of its cells.
+        build: the folder to write to.
+        out: where progress is printed.
+
+    Returns:
+        bool: whether anything was rendered.
+
+    Raises:
+        BookError: if Sphinx finds a fault, with its words.
+    """
+    notebooks = _notebooks(book, outputs)
+    key = _key(book, outputs)
+    stamp = build / 'html' / '.key'
+    if (
+        stamp.exists()
+        and stamp.read_text() == key
+        and all((build / 'notebooks' / name).exists() for name in notebooks)
+    ):
+        print('pages: nothing changed', file=out)
+        return False
+    print('pages: rendering', file=out, flush=True)
+    build.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.draft-', dir=build) as draft:
+        draft = pathlib.Path(draft)
+        for name in ('source', 'notebooks'):
+            if (book.folder / 'img').is_dir():
+                shutil.copytree(book.folder / 'img', draft / name / 'img')
+        for name, text in notebooks.items():
+            write_text(draft / 'notebooks' / name, text)
+        _source(book, outputs, draft / 'source')
+        _sphinx(book, draft)
+        # The pages' download button gives the notebook for readers.
+        for name, text in notebooks.items():
+            write_text(draft / 'html' / '_sources' / name, text)
+        (draft / 'html' / '.key').write_text(key)
+        _swap(draft / 'notebooks', build / 'notebooks')
+        _swap(draft / 'html', build / 'html')
+    return True
+
+
+def _key(book, outputs):
+    """A digest of all that the pages depend on."""
+    files = [
+        path
+        for folder in (book.folder, HERE)
+        for path in sorted(folder.rglob('*'))
+        if path.is_file() and path.suffix != '.pyc'
+    ]
+    facts = [
+        [
+            (str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+            for path in files
+        ],
+        outputs,
+        sorted(
+            f'{dist.name}=={dist.version}'
+            for dist in importlib.metadata.distributions()
+        ),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _swap(new, old):
+    """Put a folder in the place of another, which is there until then."""
+    if old.exists():
+        old.rename(new.with_name(f'old-{old.name}'))
+    new.rename(old)
+
+
+def _notebook(chapter, outputs, texts, extra):
+    """A notebook with the chapter's code and outputs, and other texts."""
+    cells, outputs, texts = [], iter(outputs), iter(texts)
+    for i, cell in enumerate(chapter.cells):
+        if cell.kind == 'code':
+            made = nbformat.v4.new_code_cell(
+                cell.source,
+                outputs=list(map(nbformat.from_dict, next(outputs))),
+            )
+        else:
+            made = nbformat.v4.new_markdown_cell(next(texts))
+        made['id'] = f'{chapter.name}-{i}'
+        cells.append(made)
+    if extra:
+        cells.append(
+            nbformat.v4.new_markdown_cell(
+                extra, id=f'{chapter.name}-references'
+            )
+        )
+    kernel = {
+        'name': 'python3',
+        'display_name': 'Python 3',
+        'language': 'python',
+    }
+    notebook = nbformat.v4.new_notebook(
+        cells=cells,
+        metadata={'kernelspec': kernel, 'language_info': {'name': 'python'}},
+    )
+    return nbformat.writes(notebook)
+
+
+def _source(book, outputs, folder):
+    """Write what Sphinx reads: its settings, the index, the notebooks."""
+    shutil.copytree(HERE / 'static', folder / 'static')
+    shutil.copy(HERE / 'conf.py', folder)
+    shutil.copy(book.folder / 'references.bib', folder)
+    index = '\n\n'.join(
+        marks.myst(book.index, cell) for cell in book.index.cells
+    )
+    write_text(
+        folder / 'index.md',
+        re.sub(r'^```toc$', '```{toctree}', index, flags=re.M),
+    )
+    for chapter in book.chapters:
+        texts = [marks.myst(chapter, cell) for cell in chapter.text]
+        cites = any('{cite:' in text for text in texts)
+        write_text(
+            folder / f'{chapter.name}.ipynb',
+            _notebook(
+                chapter,
+                outputs[chapter.name],
+                texts,
+                BIBLIOGRAPHY.format(name=chapter.name) if cites else '',
+            ),
+        )
+
+
+def _sphinx(book, draft):
+    command = [sys.executable, '-m', 'sphinx', '-b', 'html', '-q']
+    command += ['-W', '--keep-going', '-d', draft / 'doctrees']
+    for setting in (
+        f'project={book.title}',
+        f'html_title={book.title}',
+        f'author={book.author}',
+        f'copyright={book.author}',
+    ):
+        command += ['-D', setting]
+    run = subprocess.run(
+        [*command, draft / 'source', draft / 'html'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        raise BookError(
+            'the pages could not be rendered:\n'
+            + _in_chapters(book, run.stderr.strip(), draft / 'source')
+        )
+
+
+def _in_chapters(book, told, folder):
+    """Sphinx's words with places in the chapters, not in the notebooks."""
+    told = told.replace(f'{folder}/', f'{book.folder.name}/')
+    cells = {chapter.name: chapter.cells for chapter in book.chapters}
+
+    def place(match):
+        # MyST-NB counts a notebook's lines as 10000 * cell + line.
+        cell, line = divmod(int(match[2]), 10000)
+        if match[1] not in cells or not 0 < cell <= len(cells[match[1]]):
+            return match[0]
+        return f'{match[1]}.md:{cells[match[1]][cell - 1].line + line - 1}'
+
+    return re.sub(r'([\w-]+)\.ipynb:(\d+)', place, told)
+
+
+def _notebooks(book, outputs):
+    """The notebooks for readers: file name -> text."""
+    numbers = marks.number(book)
+    library = _Bibliography(book.folder / 'references.bib')
+    notebooks = {}
+    for chapter in book.chapters:
+        library.cited.clear()
+        texts = [
+            marks.plain(chapter, cell, numbers, library.cite)
+            for cell in chapter.text
+        ]
+        notebooks[f'{chapter.name}.ipynb'] = _notebook(
+            chapter, outputs[chapter.name], texts, library.listing()
+        )
+    return notebooks
+
+
+class _Bibliography:
+    """Citations as words, and the list of what was cited."""
+
+    def __init__(self, path):
+        self.path = path
+        self.entries = parse_file(str(path)).entries
+        self.cited = {}
+
+    def cite(self, keys, in_sentence):
+        words = []
+        for key in keys:
+            if key not in self.entries:
+                raise BookError(
+                    f'{self.path}: has no entry {key}, which is cited'
+                )
+            entry = self.entries[key]
+            self.cited[key] = entry
+            names = [
+                ' '.join(person.prelast_names + person.last_names)
+                for person in entry.persons['author']
+            ]
+            authors = (
+                names[0]
+                if len(names) == 1
+                else f'{names[0]} and {names[1]}'
+                if len(names) == 2
+                else f'{names[0]} et al.'
+            )
+            year = entry.fields['year']
+            words.append(
+                f'{authors} ({year})' if in_sentence else f'{authors}, {year}'
+            )
+        return ', '.join(words) if in_sentence else f'({"; ".join(words)})'
+
+    def listing(self):
+        if not self.cited:
+            return ''
+        style = find_plugin('pybtex.style.formatting', 'plain')()
+        backend = find_plugin('pybtex.backends', 'markdown')()
+        lines = sorted(
+            entry.text.render(backend)
+            for entry in style.format_entries(self.cited.values())
+        )
+        return '## References\n\n' + '\n'.join(f'- {line}' for line in lines)

@@ -1,0 +1,128 @@
+"""Errors that name the cause, for the mistakes that training loops meet."""
+
+import math
+
+import mxnet as mx
+from mxnet import np, npx
+
+__all__ = ['check_fit', 'check_losses', 'check_settings', 'real_part']
+
+
+def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
+    """See that MXNet is in its NumPy mode, and the settings are in range.
+
+    Raises:
+        ValueError: naming the setting, its value and its range.
+    """
+    if not npx.is_np_array():
+        raise ValueError(
+            'MXNet is in its legacy mode, where gluon does not '
+            'take NumPy arrays: call mxnet.npx.set_np() first'
+        )
+    for name, value, fits, range_ in (
+        ('num_epochs', num_epochs, num_epochs >= 1, 'at least 1'),
+        ('lr_D', lr_D, lr_D > 0, 'above 0'),
+        ('lr_G', lr_G, lr_G > 0, 'above 0'),
+        ('latent_dim', latent_dim, latent_dim >= 1, 'at least 1'),
+        ('beta1', beta1, 0 <= beta1 < 1, 'in [0, 1)'),
+    ):
+        if not fits:
+            raise ValueError(f'{name} is {value}, but has to be {range_}')
+
+
+def real_part(minibatch):
+    """Take the examples of a minibatch, which may hold labels too.
+
+    Args:
+        minibatch: an array, or a tuple or list that begins with one.
+    """
+    return minibatch[0] if isinstance(minibatch, (tuple, list)) else minibatch
+
+
+def check_fit(net_D, net_G, loss, X, Z, data):
+    """Run both networks once, to see that everything fits together.
+
+    Nothing is drawn at random but the weights of layers whose input size was
+    not known yet, the discriminator's first, as in the first update.
+
+    Args:
+        net_D, net_G: the discriminator and the generator.
+        loss: called with (logits, labels), gives one number an example.
+        X: the first minibatch of real examples, shape (batch_size, ...).
+        Z: a minibatch of latent vectors, shape (batch_size, latent_dim).
+        data: the real examples to be shown, shape (n, ...).
+
+    Raises:
+        ValueError: if X is not a batch, a network does not take its input, or
+            the shapes of what comes out are not those expected.
+    """
+    if X.ndim < 2:
+        raise ValueError(
+            f'the minibatches have shape {X.shape}, but must be '
+            '(batch_size, ...): does the data iterator batch?'
+        )
+    logits = _call('net_D', net_D, X, 'a minibatch of real examples')
+    errors = loss(logits, np.ones((len(X),), ctx=X.ctx))
+    if errors.shape != (len(X),):
+        raise ValueError(
+            f'net_D gives an output of shape {logits.shape} for {len(X)} '
+            f'examples, which makes losses of shape {errors.shape}: there '
+            'must be one loss an example'
+        )
+    fake_X = _call('net_G', net_G, Z, 'a minibatch of latent vectors')
+    for name, real in (('the minibatches', X), ('`data`', data)):
+        if fake_X.shape[1:] != real.shape[1:]:
+            raise ValueError(
+                f'net_G makes examples of shape {fake_X.shape[1:]}, but those '
+                f'of {name} have shape {real.shape[1:]}'
+            )
+
+
+def check_losses(losses, epoch, data_iter):
+    """See that an epoch had minibatches, and that all losses are numbers.
+
+    Args:
+        losses: pairs (loss_D, loss_G) of floats, one a minibatch.
+        epoch: the number of the epoch, for the message.
+        data_iter: read again to find out whether the data are to blame.
+
+    Raises:
+        ValueError: if there were no minibatches.
+        FloatingPointError: naming the epoch, the minibatch and the cause.
+    """
+    if not losses:
+        raise ValueError(
+            f'epoch {epoch}: the data iterator gave no minibatch. Is the data '
+            'set empty? Every epoch reads the iterator anew, so it must not '
+            'be one that ends for good, such as a generator'
+        )
+    for i, pair in enumerate(losses, 1):
+        if all(map(math.isfinite, pair)):
+            continue
+        if all(
+            np.isfinite(real_part(minibatch)).all() for minibatch in data_iter
+        ):
+            cause = (
+                'The data are finite, so the training diverged: try '
+                'lower learning rates'
+            )
+        else:
+            cause = 'The data hold NaN or infinite values: remove them'
+        raise FloatingPointError(
+            f'epoch {epoch}, minibatch {i}: the losses became '
+            f'{pair[0]} (discriminator) and {pair[1]} (generator). {cause}'
+        )
+
+
+def _call(name, net, inputs, kind):
+    try:
+        outputs = net(inputs)
+        # The engine reports what goes wrong when somebody waits for it.
+        outputs.wait_to_read()
+    except (mx.MXNetError, AssertionError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()
+        raise ValueError(
+            f'{name} cannot take {kind} of shape {inputs.shape}: '
+            f'{reason[-1] if reason else error!r}'
+        ) from error
+    return outputs

@@ -1,0 +1,176 @@
+"""Generative Adversarial Networks, as chapters/gan.md teaches it.
+
+Made from that chapter by `make lib`: edit the chapter, not this file.
+"""
+# ruff: noqa: I001
+# fmt: off
+# Its text below this line has the SHA-256 f5208ce63875e356.
+
+import mxnet as mx
+import numpy
+import random
+from d2l import mxnet as d2l
+from d2l_gan import checks
+from d2l_gan.animator import Animator
+from mxnet import autograd, gluon, init, np
+
+__all__ = ['set_seed', 'train', 'update_D', 'update_G']
+
+
+def set_seed(seed):
+    """Seed all the random numbers that training draws.
+
+    These are MXNet's (weights, latent vectors, dropout), NumPy's (the order in
+    which Gluon's `DataLoader` shuffles) and Python's own.
+
+    Args:
+        seed: an integer from 0 to 2**32 - 1, NumPy's own included.
+
+    Raises:
+        ValueError: for other integers.
+
+    Taught in chapters/gan.md, "The Data".
+    """
+    numpy.random.seed(seed)
+    mx.random.seed(seed)
+    random.seed(int(seed))
+
+
+def update_D(X, Z, net_D, net_G, loss, trainer_D):
+    """Let the discriminator take one step.
+
+    Args:
+        X: real examples, shape (batch_size, ...).
+        Z: latent vectors, shape (batch_size, latent_dim).
+        net_D: maps examples to logits, (batch_size,) or (batch_size, 1).
+        net_G: maps latent vectors to examples.
+        loss: maps logits and labels to one loss an example.
+        trainer_D: the `gluon.Trainer` of `net_D`.
+
+    Returns:
+        np.ndarray: the minibatch's loss, half from the real examples and half
+        from the fakes, summed over examples. Shape (); the engine may still
+        be working on it until `float` waits for it.
+
+    Raises:
+        ValueError: if fakes and real examples differ in shape.
+
+    Taught in chapters/gan.md, "Training".
+    """
+    batch_size = X.shape[0]
+    ones = np.ones((batch_size,), ctx=X.ctx)
+    with autograd.record():
+        real_Y = net_D(X)
+        fake_X = net_G(Z)
+        if fake_X.shape != X.shape:
+            raise ValueError(f'net_G made fakes of shape {fake_X.shape} '
+                             f'for real examples of shape {X.shape}')
+        fake_Y = net_D(fake_X.detach())
+        loss_D = (loss(real_Y, ones) + loss(fake_Y, ones - 1)) / 2
+    loss_D.backward()
+    trainer_D.step(batch_size)
+    return loss_D.sum()
+
+
+def update_G(Z, net_D, net_G, loss, trainer_G):
+    """Let the generator take one step, with the non-saturating loss.
+
+    Args:
+        Z: latent vectors, shape (batch_size, latent_dim).
+        net_D: maps examples to logits, (batch_size,) or (batch_size, 1).
+        net_G: maps latent vectors to examples.
+        loss: maps logits and labels to one loss an example.
+        trainer_G: the `gluon.Trainer` of `net_G`.
+
+    Returns:
+        np.ndarray: the minibatch's loss, summed over examples. Shape (); the
+        engine may still be working on it until `float` waits for it.
+
+    Taught in chapters/gan.md, "Training".
+    """
+    batch_size = Z.shape[0]
+    ones = np.ones((batch_size,), ctx=Z.ctx)
+    with autograd.record():
+        loss_G = loss(net_D(net_G(Z)), ones)
+    loss_G.backward()
+    trainer_G.step(batch_size)
+    return loss_G.sum()
+
+
+def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
+          *, beta1=0.9, device=None, animator=None):
+    """Train a GAN, and show how it goes.
+
+    All weights start from N(0, 0.02**2). In each minibatch the discriminator
+    takes a step, then the generator, both by Adam.
+
+    Args:
+        net_D: the discriminator; maps examples to one logit each.
+        net_G: the generator; maps latent vectors, drawn from N(0, I), to
+            examples.
+        data_iter: gives minibatches, every epoch anew: arrays of shape
+            (batch_size, ...), or tuples that begin with one.
+        num_epochs: passes over the data, at least 1.
+        lr_D, lr_G: the learning rates.
+        latent_dim: the length of a latent vector.
+        data: real examples to be shown, shape (n, ...), beside as many
+            generated ones: points (n, 2) or images (n, channels, height,
+            width) in [-1, 1].
+        beta1: Adam's decay rate of the mean of the gradients, in [0, 1).
+        device: where to train; MXNet's current context if `None`.
+        animator: an `Animator` with two panels; made if `None`. With `False`,
+            nothing is shown or printed.
+
+    Returns:
+        dict: `loss_D`, `loss_G` (a mean over the examples) and
+        `examples_per_sec`, each a list with a number for every epoch.
+
+    Raises:
+        ValueError: if a setting is out of range, the iterator gives nothing,
+            or networks and data do not fit together.
+        FloatingPointError: if a loss is NaN or infinite.
+
+    Taught in chapters/gan.md, "Training".
+    """
+    checks.check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1)
+    device = device or mx.context.current_context()
+    loss = gluon.loss.SigmoidBCELoss()
+    for net in (net_D, net_G):
+        net.initialize(init.Normal(0.02), ctx=device, force_reinit=True)
+    trainer_D, trainer_G = (
+        gluon.Trainer(net.collect_params(), 'adam',
+                      {'learning_rate': lr, 'beta1': beta1})
+        for net, lr in ((net_D, lr_D), (net_G, lr_G)))
+    if animator is None:
+        animator = Animator(xlabel='epoch', ylabel='loss',
+                            xlim=[1, num_epochs], nrows=2, figsize=(5, 5),
+                            legend=['discriminator', 'generator'])
+    history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': []}
+    timer = d2l.Timer()
+    for epoch in range(1, num_epochs + 1):
+        timer.start()
+        losses, num_examples = [], 0
+        for minibatch in data_iter:
+            X = checks.real_part(minibatch).as_in_ctx(device)
+            Z = np.random.normal(0, 1, (len(X), latent_dim), ctx=device)
+            if epoch == 1 and not losses:
+                checks.check_fit(net_D, net_G, loss, X, Z, data)
+            losses.append((update_D(X, Z, net_D, net_G, loss, trainer_D),
+                           update_G(Z, net_D, net_G, loss, trainer_G)))
+            num_examples += len(X)
+        # The only place where Python waits for the engine
+        losses = [(float(loss_D), float(loss_G)) for loss_D, loss_G in losses]
+        checks.check_losses(losses, epoch, data_iter)
+        for name, values in zip(('loss_D', 'loss_G'), zip(*losses)):
+            history[name].append(sum(values) / num_examples)
+        history['examples_per_sec'].append(num_examples / timer.stop())
+        if animator:
+            Z = np.random.normal(0, 1, (len(data), latent_dim), ctx=device)
+            animator.show(data, net_G(Z))
+            animator.add(epoch, (history['loss_D'][-1], history['loss_G'][-1]))
+    if animator:
+        animator.close()
+        print(f'loss_D {history["loss_D"][-1]:.3f}, '
+              f'loss_G {history["loss_G"][-1]:.3f}, '
+              f'{num_examples / timer.avg():.1f} examples/sec on {device}')
+    return history

@@ -1,0 +1,64 @@
+"""Installs `d2l_gan`; the book's and the tests' tools are extras."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+setup(
+    name='d2l_gan',
+    version='0.1.0',
+    description='Generative adversarial networks on Apache MXNet: '
+    'a textbook chapter as working software',
+    long_description=pathlib.Path(__file__)
+    .with_name('README.md')
+    .read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='MIT',
+    packages=find_packages(include=['d2l_gan', 'd2l_gan.*']),
+    package_data={'d2l_gan.book': ['static/*']},
+    # MXNet 1.9.1 is the last release there will ever be; it has wheels
+    # for these versions and runs on NumPy 1 only.
+    python_requires='>=3.9,<3.13',
+    install_requires=[
+        'mxnet==1.9.1',
+        'numpy<2',
+        # The newest d2l pins a NumPy that Python 3.12 cannot have, and the
+        # one before its pins also drives MXNet.
+        'd2l==1.0.3; python_version < "3.12"',
+        'd2l==0.17.0; python_version >= "3.12"',
+        # d2l 0.17.0 imports a name that IPython 9 dropped.
+        'ipython<9; python_version >= "3.12"',
+        'matplotlib',
+        'tqdm',
+        # MXNet imports distutils, which Python 3.12 took out.
+        'setuptools; python_version >= "3.12"',
+    ],
+    extras_require={
+        'book': [
+            'ipykernel',
+            'myst-nb',
+            'nbclient',
+            'nbformat',
+            'sphinx',
+            'sphinx-book-theme',
+            # A wheel with MathJax inside: the pages need no network.
+            'sphinx-mathjax-offline==0.0.2',
+            'sphinxcontrib-bibtex',
+        ],
+        'test': [
+            'pytest',
+            # Pinned here too, since another release may format otherwise.
+            'ruff==0.17.5',
+            'scipy',
+            # Without it pip cannot install from this folder offline.
+            'setuptools',
+        ],
+    },
+    classifiers=[
+        'Intended Audience :: Education',
+        'License :: OSI Approved :: MIT License',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+)

@@ -1,0 +1,37 @@
+"""Imports `d2l_gan` before any test imports MXNet, as every user must."""
+
+import matplotlib
+import pytest
+
+import d2l_gan  # noqa: F401
+
+matplotlib.use('agg')
+
+BOOK = {
+    'config.ini': '[project]\ntitle = A Book\nauthor = Nobody\n'
+    'library = ../lib\n\n[modules]\none = first\n',
+    'index.md': '# A Book\n\n```toc\n:numbered:\n\none\n```\n',
+    'references.bib': '@article{Doe.1999,\n  title = {On nothing},\n'
+    '  author = {Doe, Jane and Roe, Richard and Poe, Ann},\n'
+    '  journal = {Journal of Nothing},\n  year = {1999}\n}\n',
+    'img/a.svg': '<svg xmlns="http://www.w3.org/2000/svg" width="9" '
+    'height="9"><rect width="9" height="9"/></svg>',
+}
+
+
+@pytest.fixture
+def make_book(tmp_path):
+    """A function that writes a small book, and gives its folder.
+
+    Called with the text of the chapter `one`, and other files by name.
+    """
+
+    def make(chapter, **files):
+        folder = tmp_path / 'chapters'
+        for name, text in {**BOOK, 'one.md': chapter, **files}.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding='utf-8')
+        return folder
+
+    return make

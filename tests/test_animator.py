@@ -1,0 +1,227 @@
+import io
+import sys
+import types
+
+import numpy
+import PIL.Image
+import pytest
+from d2l import mxnet as d2l
+
+from d2l_gan import animator as module
+from d2l_gan.animator import Animator, film, tile
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Notebook:
+    """What the animator needs of an IPython shell with a kernel."""
+
+    kernel = object()
+
+    def __init__(self, monkeypatch):
+        self.frames, self.updates, self.hooks = [], [], []
+        self.events = types.SimpleNamespace(
+            register=lambda name, hook: self.hooks.append(hook),
+            unregister=lambda name, hook: self.hooks.remove(hook),
+        )
+        monkeypatch.setattr(module, 'get_ipython', lambda: self)
+        monkeypatch.setattr(module.display, 'display', self.display)
+
+    def display(self, frame, raw, display_id):
+        self.frames.append(frame['image/svg+xml'])
+        return types.SimpleNamespace(
+            update=lambda frame, raw: self.updates.append(
+                frame['image/svg+xml']
+            )
+        )
+
+    def end_cell(self):
+        for hook in list(self.hooks):
+            hook()
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    return Notebook(monkeypatch)
+
+
+def test_curves_hold_what_was_added():
+    animator = Animator(xlabel='epoch', legend=['a', 'b'], xlim=[1, 3])
+    animator.add(1, (0.5, 2))
+    animator.add(2, (None, 3))
+    animator.add([3, 4], [0.25, 5])
+    a, b = animator.axes[0].lines
+    assert list(a.get_xdata()) == [1, 3] and list(a.get_ydata()) == [0.5, 0.25]
+    assert list(b.get_xdata()) == [1, 2, 4] and list(b.get_ydata()) == [
+        2,
+        3,
+        5,
+    ]
+    names = [t.get_text() for t in animator.axes[0].get_legend().get_texts()]
+    assert names == ['a', 'b']
+
+
+def test_it_takes_the_arguments_of_d2l_s_animator():
+    # The same positions, too: d2l's come first, ours by keyword only.
+    import inspect
+
+    theirs = inspect.signature(d2l.Animator.__init__).parameters
+    ours = inspect.signature(Animator.__init__).parameters
+    assert list(ours)[: len(theirs)] == list(theirs)
+    for name, parameter in theirs.items():
+        assert ours[name].default == parameter.default, name
+    for name in list(ours)[len(theirs) :]:
+        assert ours[name].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def test_d2l_s_way_of_drawing_the_second_panel_works(notebook):
+    animator = Animator(
+        xlabel='epoch', ylabel='loss', xlim=[1, 2], nrows=2, figsize=(5, 5),
+        legend=['discriminator', 'generator'],
+    )  # fmt: skip
+    animator.fig.subplots_adjust(hspace=0.3)
+    for epoch in (1, 2):
+        animator.axes[1].cla()
+        animator.axes[1].scatter([1, 2, 3], [1, 2, 3])
+        animator.axes[1].legend(['real'])
+        animator.add(epoch, (0.7, 0.6))
+    notebook.end_cell()
+    assert len(animator.axes[1].collections) == 1
+    last = (notebook.frames + notebook.updates)[-1]
+    assert last.count('<use') > 3 and '</svg>' in last
+
+
+def test_a_notebook_gets_one_display_and_always_the_last_frame(
+    notebook, monkeypatch
+):
+    # Drawing that takes all the time there is: frames must be left out.
+    monkeypatch.setattr(module, 'BUDGET', 0.0)
+    animator = Animator(xlabel='epoch', legend=['loss'], xlim=[1, 50])
+    for epoch in range(1, 51):
+        animator.add(epoch, 1 / epoch)
+    assert len(notebook.frames) == 1 and notebook.updates == []
+    notebook.end_cell()
+    assert len(notebook.updates) == 1
+    animator._draw()  # nothing has changed, so this is the same picture
+    assert notebook.updates[1] == notebook.updates[0] != notebook.frames[0]
+    notebook.end_cell()
+    assert len(notebook.updates) == 2 and notebook.hooks == []
+
+
+def test_drawing_keeps_to_its_budget(notebook, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(
+        module.time, 'perf_counter', lambda: clock[0], raising=True
+    )
+    animator = Animator(xlabel='epoch', xlim=[1, 400])
+    draw = animator.fig.savefig
+
+    def slow(*args, **kwargs):
+        clock[0] += 0.5
+        draw(*args, **kwargs)
+
+    monkeypatch.setattr(animator.fig, 'savefig', slow)
+    for epoch in range(1, 101):
+        clock[0] += 0.5  # an epoch of training
+        animator.add(epoch, 0.0)
+    # 50 s of training allow 5 s of drawing, which are ten frames, and one
+    # more, since the frame that exceeds the budget is drawn to its end.
+    frames = len(notebook.frames) + len(notebook.updates)
+    assert animator.seconds == 0.5 * frames
+    assert 8 <= frames <= 12
+
+
+def test_a_terminal_gets_a_progress_bar_and_no_figure(monkeypatch, capsys):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, 'stderr', terminal)
+    animator = Animator(xlabel='epoch', legend=['loss'], xlim=[1, 4])
+    for epoch in range(1, 5):
+        animator.add(epoch, 1 / epoch)
+    animator.close()
+    text = terminal.getvalue()
+    assert '4/4' in text and 'loss=0.250' in text
+    assert 'Figure' not in text + capsys.readouterr().out
+
+
+def test_nothing_is_printed_where_nobody_watches(capsys):
+    animator = Animator(xlabel='epoch', legend=['loss'], xlim=[1, 4])
+    animator.add(1, 0.5)
+    animator.close()
+    assert capsys.readouterr() == ('', '')
+
+
+def test_the_last_picture_is_saved(tmp_path):
+    path = tmp_path / 'new' / 'run.png'
+    animator = Animator(nrows=2, figsize=(3, 3), path=path)
+    animator.show(numpy.zeros((5, 2)), numpy.ones((5, 2)))
+    animator.add(1, 0.5)
+    assert not path.exists()
+    animator.close()
+    assert PIL.Image.open(path).size == (432, 432)
+    assert [child.name for child in path.parent.iterdir()] == ['run.png']
+
+
+def test_a_picture_that_cannot_be_written_is_refused_at_once(tmp_path):
+    with pytest.raises(ValueError, match=r'run\.xyz.*\.xyz.*png'):
+        Animator(path=tmp_path / 'run.xyz')
+
+
+def test_points_are_redrawn_as_the_same_artists():
+    animator = Animator(nrows=2)
+    artists = []
+    for shift in (0, 5):
+        real = numpy.arange(6.0).reshape(3, 2)
+        animator.show(real, real + shift)
+        artists.append(animator.axes[1].lines)
+        xs = [list(cloud.get_xdata()) for cloud in animator.axes[1].lines]
+        assert xs == [[0, 2, 4], [0 + shift, 2 + shift, 4 + shift]]
+    assert list(artists[0]) == list(artists[1])
+
+
+def test_images_are_shown_in_a_grid():
+    animator = Animator(nrows=2)
+    for value in (-1, 1):
+        animator.show(None, numpy.full((2, 1, 3, 3), value))
+        (image,) = animator.axes[1].images
+        shown = numpy.asarray(image.get_array())
+        assert shown.shape == (3, 7)
+        assert (shown[:, :3] == (value + 1) / 2).all()
+
+
+@pytest.mark.parametrize('shape', [(4,), (4, 3), (4, 8, 8)])
+def test_other_shapes_cannot_be_shown(shape):
+    animator = Animator(nrows=2)
+    with pytest.raises(ValueError, match='generated data have shape'):
+        animator.show(numpy.zeros((4, 2)), numpy.zeros(shape))
+
+
+def test_tile_by_hand():
+    # Three 1x2 images in colour: two rows of three columns would leave a hole
+    # of one; the columns are ceil(sqrt(6)) = 3, so there is one row.
+    images = numpy.stack([numpy.full((3, 1, 2), v) for v in (-1, 0, 3)])
+    grid = tile(images)
+    assert grid.shape == (1, 8, 3)
+    numpy.testing.assert_array_equal(
+        grid[0, :, 0], [0, 0, 1, 0.5, 0.5, 1, 1, 1]
+    )
+
+
+@pytest.mark.parametrize('shape', [(0, 1, 2, 2), (2, 2, 2, 2)])
+def test_tile_refuses(shape):
+    with pytest.raises(ValueError, match='1 or 3 channels'):
+        tile(numpy.zeros(shape))
+
+
+def test_a_film_has_its_frames_in_order():
+    def draw(fig, i):
+        fig.set_facecolor(['red', 'lime', 'blue'][i])
+
+    picture = PIL.Image.open(io.BytesIO(film(draw, 3, (1, 1), 0.1).data))
+    assert picture.n_frames == 3
+    for i, colour in enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255)]):
+        picture.seek(i)
+        assert picture.convert('RGB').getpixel((50, 50)) == colour
+        assert picture.info['duration'] == (500 if i == 2 else 100)

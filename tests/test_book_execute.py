@@ -1,0 +1,161 @@
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from d2l_gan.book.execute import execute
+from d2l_gan.book.read import BookError, read_book
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+CHAPTER = """\
+# One
+
+```{.python .input}
+import sys
+print('one', end=' ')
+sys.stdout.flush()
+print('two')
+print('[12:34:56] ../src/storage/a.cc:19: Using this', file=sys.stderr)
+```
+
+```{.python .input}
+from IPython.display import display
+handle = display('first', display_id=True)
+handle.update('last')
+```
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Execute the first chapter of a book; gives outputs, count and log."""
+
+    def run(folder, **options):
+        book, log = read_book(folder), io.StringIO()
+        outputs, count = execute(
+            book, book.chapters[0], tmp_path / 'cache', out=log, **options
+        )
+        return outputs, count, log.getvalue()
+
+    return run
+
+
+def test_outputs_are_tidy_and_remembered(make_book, run, monkeypatch):
+    folder = make_book(CHAPTER)
+    outputs, count, log = run(folder)
+    # One stream, without the engine's log; one display, with its last value.
+    assert [output['text'] for output in outputs[0]] == ['one two\n']
+    assert [o['data']['text/plain'] for o in outputs[1]] == ["'last'"]
+    assert count == 2
+    assert 'cell 1 of 2 (line 4)' in log and 'cell 2 of 2 (line 12)' in log
+
+    again, count, log = run(folder)
+    assert (json.dumps(again), count) == (json.dumps(outputs), 0)
+    assert 'nothing changed' in log
+
+    # Prose does not count, code, library and data set do.
+    folder = make_book(CHAPTER.replace('# One', '# Another\n\nNew prose.'))
+    assert run(folder)[1] == 0
+    (folder.parent / 'lib').mkdir()
+    (folder.parent / 'lib' / 'a.py').write_text('x = 1')
+    assert run(folder)[1] == 2
+    assert run(folder)[1] == 0
+    (folder.parent / 'lib' / 'a.py').write_text('x = 2')
+    assert run(folder)[1] == 2
+    monkeypatch.setenv('DATA', 'mnist')
+    assert run(folder)[1] == 2
+    monkeypatch.delenv('DATA')
+    assert run(folder)[1] == 0
+    folder = make_book(CHAPTER.replace("'two'", "'three'"))
+    assert run(folder)[1] == 2
+
+
+def test_a_damaged_record_is_made_anew(make_book, run, tmp_path):
+    folder = make_book(CHAPTER)
+    run(folder)
+    (record,) = (tmp_path / 'cache').iterdir()
+    for damage in (record.read_bytes()[:100], b'\xff', b'[]', b'{}'):
+        record.write_bytes(damage)
+        assert run(folder)[1] == 2
+
+
+def test_a_cell_that_raises_is_named(make_book, run, tmp_path):
+    chapter = CHAPTER + '\n```{.python .input}\ny = 0\n1 / y\n```\n'
+    with pytest.raises(BookError) as caught:
+        run(make_book(chapter))
+    message = str(caught.value)
+    assert 'one.md:18: cell 3 of 3' in message
+    assert '1 / y' in message and 'ZeroDivisionError' in message
+    assert '\x1b' not in message
+    assert not (tmp_path / 'cache').exists()
+
+
+def test_a_cell_that_hangs_meets_the_limit(make_book, run):
+    chapter = (
+        '# One\n\n```{.python .input}\nimport time\ntime.sleep(60)\n```\n'
+    )
+    start = time.perf_counter()
+    with pytest.raises(
+        BookError, match=r'one\.md:4: cell 1 (?s:.*)longer than'
+    ):
+        run(make_book(chapter), timeout=2)
+    assert time.perf_counter() - start < 30
+
+
+def test_a_kernel_that_dies(make_book, run):
+    chapter = '# One\n\n```{.python .input}\nimport os\nos._exit(3)\n```\n'
+    with pytest.raises(BookError, match=r'one\.md:4: (?s:.*)kernel died'):
+        run(make_book(chapter))
+
+
+def test_the_cure_for_numpy_works_in_the_kernel(make_book, run):
+    chapter = (
+        '# One\n\n```{.python .input}\nimport d2l_gan\nimport mxnet\n'
+        'print(mxnet.np.ones(2) > 0, mxnet.__version__)\n```\n'
+    )
+    outputs, *_ = run(make_book(chapter))
+    assert [output['text'] for output in outputs[0]] == ['[ True  True] 1.9.1\n']
+
+
+@pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGKILL])
+def test_a_build_that_is_stopped_leaves_nothing_half_done(
+    make_book, tmp_path, how
+):
+    folder = make_book(
+        '# One\n\n```{.python .input}\nimport os, pathlib, time\n'
+        "pathlib.Path('pid').write_text(str(os.getpid()))\n"
+        'time.sleep(60)\n```\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'd2l_gan.book', '--chapters', folder,
+         'chapter', '--build', tmp_path / 'build'],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    pid = folder / 'pid'
+    deadline = time.time() + 60
+    while not (pid.exists() and pid.read_text()) and time.time() < deadline:
+        time.sleep(0.1)
+    kernel = int(pid.read_text())
+    process.send_signal(how)
+    told = process.communicate(timeout=60)[1]
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert 'interrupted' in told and 'Traceback' not in told
+    assert not (tmp_path / 'build').exists()
+    # The kernel notices within a few seconds that its parent has gone.
+    deadline = time.time() + 30
+    while time.time() < deadline:
+        try:
+            os.kill(kernel, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.2)
+    else:
+        pytest.fail('the kernel outlived the build')

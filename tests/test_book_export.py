@@ -1,0 +1,199 @@
+import ast
+import importlib.util
+import pathlib
+
+import pytest
+
+from d2l_gan.book.export import export, module_text
+from d2l_gan.book.read import BookError, read_book
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+CHAPTER = '''\
+# The First Things
+
+```{.python .input}
+%matplotlib inline
+import os
+import math as m
+from collections import OrderedDict, defaultdict
+```
+
+## Squares
+
+```{.python .input}
+#@save
+# Why there is a root here is told above.
+def square_root(x):
+    """The root of `x`."""
+    return m.sqrt(x)
+```
+
+```{.python .input}
+square_root(4), OrderedDict()
+```
+
+### Boxes
+
+```{.python .input}
+#@save
+class Box(dict):
+    """A box.
+
+    Of chocolates.
+    """
+    limit = 3
+
+    def fill(self):
+        return [square_root(LARGEST) for _ in range(self.limit)]
+```
+
+```{.python .input}
+#@save
+def bare(x):
+    y = defaultdict(int)
+    return lambda z: (x, y, z)
+```
+
+```{.python .input}
+LARGEST = 9  #@save
+```
+'''
+
+
+def cell(code):
+    return f'# One\n\n```{{.python .input}}\n{code}\n```\n'
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location('made', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_module_works_and_says_where_it_comes_from(make_book):
+    book = read_book(make_book(CHAPTER))
+    (path,) = export(book)
+    assert path == book.library / 'first.py'
+    made = load(path)
+    assert made.square_root(16) == 4
+    assert made.Box().fill() == [3, 3, 3]
+    assert made.bare(1)(2)[::2] == (1, 2)
+    assert made.__all__ == ['LARGEST', 'Box', 'bare', 'square_root']
+    assert 'chapters/one.md' in made.__doc__ and 'edit the chapter' in (
+        made.__doc__
+    )
+    where = 'Taught in chapters/one.md, "{}".'
+    assert made.square_root.__doc__.endswith(
+        'The root of `x`.\n\n    ' + where.format('Squares') + '\n    '
+    )
+    assert made.Box.__doc__.rstrip().endswith(where.format('Boxes'))
+    assert 'Of chocolates.' in made.Box.__doc__
+    assert made.bare.__doc__ == where.format('Boxes')
+    text = path.read_text()
+    assert '# Why there is a root' in text and '@save' not in text
+
+
+def test_only_what_is_used_is_imported(make_book):
+    text = module_text(*one_chapter(make_book(CHAPTER)))
+    assert 'import math as m' in text
+    assert 'from collections import defaultdict\n' in text
+    assert 'import os' not in text and 'OrderedDict' not in text
+    assert 'matplotlib' not in text
+
+
+def one_chapter(folder):
+    book = read_book(folder)
+    return book, book.chapters[0]
+
+
+def test_a_second_export_writes_nothing(make_book):
+    book = read_book(make_book(CHAPTER))
+    (path,) = export(book)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    assert export(book) == []
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_a_long_import_is_wrapped(make_book):
+    names = [f'a_rather_long_name_{i}' for i in range(5)]
+    text = module_text(
+        *one_chapter(
+            make_book(
+                cell(f'from somewhere import {", ".join(names)}')
+                + '\n'
+                + cell(f'#@save\ndef f():\n    return [{", ".join(names)}]')
+            )
+        )
+    )
+    assert max(map(len, text.split('def f')[0].splitlines())) <= 79
+    imported = ast.parse(text).body[1]
+    assert [alias.name for alias in imported.names] == names
+
+
+REFUSED = {
+    'two blocks': (
+        '#@save\ndef f():\n    pass\n\ndef g():\n    pass',
+        r'one\.md:8: .*one top-level block, and this one has 2',
+    ),
+    'no block': ('#@save', r'one\.md:4: .*this one has 0'),
+    'a mark too late': ('x = 1\n#@save\ny = 2', r'one\.md:5: .*first line'),
+    'an unknown name': (
+        '#@save\ndef f():\n    return 1\\\n        + nothing',
+        r'one\.md:7: .*`nothing`, which is neither',
+    ),
+    'an unknown default': (
+        '#@save\ndef f(x=nothing):\n    return x',
+        r'one\.md:5: .*`nothing`',
+    ),
+    'no syntax': ('#@save\n\ndef f(:', r'one\.md:6: .*does not parse'),
+    'no name': ('#@save\nprint(1)', r'one\.md:5: only functions, classes'),
+    'twice': (
+        '#@save\ndef f():\n    pass\n```\n\n'
+        '```{.python .input}\n#@save\nf = 1',
+        r'one\.md:11: `f` was saved before, at .*one\.md:5',
+    ),
+}
+
+
+@pytest.mark.parametrize('code, message', REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_exported_is_refused(make_book, code, message):
+    book = read_book(make_book(cell(code)))
+    with pytest.raises(BookError, match=message):
+        export(book)
+    assert not book.library.exists()
+
+
+def test_a_chapter_without_a_module(make_book):
+    folder = make_book(cell('#@save\ndef f():\n    pass'))
+    config = folder / 'config.ini'
+    config.write_text(config.read_text().replace('one = ', 'two = '))
+    with pytest.raises(BookError, match=r'one\.md:4: .*`one = <module>`'):
+        export(read_book(folder))
+
+
+def test_a_module_changed_by_hand_is_not_overwritten(make_book):
+    folder = make_book(CHAPTER)
+    (path,) = export(read_book(folder))
+    edited = path.read_text().replace('limit = 3', 'limit = 4')
+    path.write_text(edited)
+    with pytest.raises(BookError, match=r'changed by hand .*in: Box\)'):
+        export(read_book(folder))
+    assert path.read_text() == edited
+    path.unlink()
+    export(read_book(folder))
+    assert 'limit = 3' in path.read_text()
+
+
+def test_a_changed_chapter_is_exported_again(make_book):
+    export(read_book(make_book(CHAPTER)))
+    book = read_book(make_book(CHAPTER.replace('limit = 3', 'limit = 5')))
+    with pytest.raises(BookError, match=r'differs in: Box\); run `make lib`'):
+        export(book, check=True)
+    (path,) = export(book)
+    assert load(path).Box.limit == 5
+
+
+def test_this_book_and_this_library_agree():
+    export(read_book(ROOT / 'chapters'), check=True)

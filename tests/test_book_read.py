@@ -1,0 +1,112 @@
+import pytest
+
+from d2l_gan.book.read import BookError, read_book, read_chapter
+
+CHAPTER = """\
+# Title
+:label:`sec_one`
+
+Some text.
+
+```{.python .input}
+x = 1
+
+y = 2
+```
+
+```bash
+make it
+```
+
+````
+```{.python .input}
+not a cell
+```
+````
+
+```{.python .input  n=3}
+#@tab pytorch
+left out
+```
+
+```{.python .input}
+#@tab mxnet, tensorflow
+z = 3
+```
+```{.python .input}
+%%tab all
+w = 4
+```
+
+:begin_tab:`pytorch`
+Left out.
+:end_tab:
+
+:begin_tab:`mxnet, jax`
+Kept.
+:end_tab:
+The end.
+"""
+
+
+def test_cells_are_those_of_d2l(make_book):
+    chapter = read_chapter(make_book(CHAPTER) / 'one.md')
+    kinds = [cell.kind for cell in chapter.cells]
+    assert kinds == ['text', 'code', 'text', 'code', 'code', 'text']
+    assert [c.source for c in chapter.code] == [
+        'x = 1\n\ny = 2',
+        'z = 3',
+        'w = 4',
+    ]
+    assert 'not a cell' in chapter.cells[2].source
+    assert chapter.cells[2].source.startswith('```bash')
+    assert chapter.cells[-1].source == 'Kept.\nThe end.'
+    assert chapter.title == 'Title' and chapter.name == 'one'
+
+
+def test_every_cell_knows_its_line(make_book):
+    path = make_book(CHAPTER) / 'one.md'
+    lines = path.read_text().splitlines()
+    for cell in read_chapter(path).cells:
+        assert lines[cell.line - 1] == cell.source.splitlines()[0]
+
+
+def test_an_open_fence(make_book):
+    folder = make_book('# One\n\n```{.python .input}\nx = 1\n')
+    with pytest.raises(BookError, match=r'one\.md:3: .*never closed'):
+        read_chapter(folder / 'one.md')
+
+
+def test_a_file_that_is_no_text(make_book):
+    folder = make_book('')
+    (folder / 'one.md').write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(BookError, match=r'one\.md: cannot be read'):
+        read_chapter(folder / 'one.md')
+
+
+def test_the_book(make_book):
+    folder = make_book('# One\n')
+    book = read_book(folder)
+    assert [chapter.name for chapter in book.chapters] == ['one']
+    assert (book.title, book.author) == ('A Book', 'Nobody')
+    assert book.modules == {'one': 'first'}
+    assert book.library == (folder / '../lib').resolve()
+
+
+@pytest.mark.parametrize(
+    'name, text, message',
+    [
+        ('config.ini', '[project]\ntitle = A\n', r'config\.ini: .*author'),
+        ('config.ini', 'nonsense', r'config\.ini'),
+        ('index.md', '# No contents\n', r'index\.md:1: .*toc'),
+        ('index.md', '```toc\nnowhere\n```\n', r'nowhere\.md: cannot be read'),
+    ],
+)
+def test_what_is_missing_is_named(make_book, name, text, message):
+    with pytest.raises(BookError, match=message):
+        read_book(make_book('# One\n', **{name: text}))
+
+
+def test_no_book_at_all(tmp_path):
+    with pytest.raises(BookError, match='no such file'):
+        read_book(tmp_path)

@@ -1,0 +1,308 @@
+import math
+
+import mxnet as mx
+import numpy
+import pytest
+import scipy.linalg
+from d2l import mxnet as d2l
+from mxnet import gluon, init, np, npx
+from mxnet.gluon import nn
+
+from d2l_gan.train import set_seed, train, update_D, update_G
+
+npx.set_np()
+
+
+def gaussian_data(n=1000):
+    A, b = np.array([[1, 2], [-0.1, 0.5]]), np.array([1, 2])
+    return np.dot(np.random.normal(0, 1, (n, 2)), A) + b
+
+
+def networks(out=2):
+    net_D, net_G = nn.Sequential(), nn.Sequential()
+    net_D.add(
+        nn.Dense(5, activation='tanh'),
+        nn.Dense(3, activation='tanh'),
+        nn.Dense(1),
+    )
+    net_G.add(nn.Dense(out))
+    return net_D, net_G
+
+
+def weights(*nets):
+    return [
+        parameter.data().asnumpy()
+        for net in nets
+        for parameter in net.collect_params().values()
+    ]
+
+
+def run_steps(step_D, step_G, steps, batch_size=8):
+    """d2l's demo for some steps; gives all losses and the final weights."""
+    set_seed(7)
+    net_D, net_G = networks()
+    for net in (net_D, net_G):
+        net.initialize(init.Normal(0.02))
+    loss = gluon.loss.SigmoidBCELoss()
+    trainer_D = gluon.Trainer(
+        net_D.collect_params(), 'adam', {'learning_rate': 0.05}
+    )
+    trainer_G = gluon.Trainer(
+        net_G.collect_params(), 'adam', {'learning_rate': 0.005}
+    )
+    losses = []
+    for _ in range(steps):
+        X = gaussian_data(batch_size)
+        Z = np.random.normal(0, 1, (batch_size, 2))
+        losses += [
+            step_D(X, Z, net_D, net_G, loss, trainer_D),
+            step_G(Z, net_D, net_G, loss, trainer_G),
+        ]
+    return numpy.array([float(x) for x in losses]), weights(net_D, net_G)
+
+
+def test_updates_are_those_of_d2l():
+    losses, ours = run_steps(update_D, update_G, steps=200)
+    oracle_losses, oracle = run_steps(d2l.update_D, d2l.update_G, steps=200)
+    numpy.testing.assert_allclose(losses, oracle_losses, rtol=0, atol=1e-6)
+    for a, b in zip(ours, oracle):
+        numpy.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+    # The comparison says something only if training went somewhere.
+    assert abs(losses[-2:] - losses[:2]).max() > 0.05
+
+
+def fixed_networks(w_D, w_G):
+    """D(x) = w_D x and G(z) = w_G z, in one dimension."""
+    nets = []
+    for w in (w_D, w_G):
+        net = nn.Dense(1, in_units=1, use_bias=False)
+        net.initialize(init.Constant(w))
+        nets.append(net)
+    return nets
+
+
+def sgd(net):
+    return gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 1.0})
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def test_update_D_by_hand():
+    # One example: x = 2, fake = 3 * 0.5; the logits are 0.4 and 0.3.
+    net_D, net_G = fixed_networks(0.2, 3.0)
+    loss = update_D(
+        np.array([[2.0]]),
+        np.array([[0.5]]),
+        net_D,
+        net_G,
+        gluon.loss.SigmoidBCELoss(),
+        sgd(net_D),
+    )
+    expected = -math.log(sigmoid(0.4)) - math.log(1 - sigmoid(0.3))
+    assert float(loss) == pytest.approx(expected / 2, rel=1e-5)
+    # dL/dw = (-(1 - s(0.4)) * 2 + s(0.3) * 1.5) / 2
+    slope = (-(1 - sigmoid(0.4)) * 2 + sigmoid(0.3) * 1.5) / 2
+    assert float(net_D.weight.data()) == pytest.approx(0.2 - slope, rel=1e-5)
+    assert float(net_G.weight.data()) == 3.0
+
+
+def test_update_G_by_hand():
+    # Two examples: their losses are summed, their gradients averaged.
+    net_D, net_G = fixed_networks(0.2, 3.0)
+    Z = np.array([[0.5], [-1.0]])
+    loss = update_G(Z, net_D, net_G, gluon.loss.SigmoidBCELoss(), sgd(net_G))
+    expected = -math.log(sigmoid(0.3)) - math.log(sigmoid(-0.6))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    # dL/dw_G = -(1 - s(o)) * w_D * z
+    slope = (-(1 - sigmoid(0.3)) * 0.2 * 0.5 + (1 - sigmoid(-0.6)) * 0.2) / 2
+    assert float(net_G.weight.data()) == pytest.approx(3.0 - slope, rel=1e-5)
+    assert float(net_D.weight.data()) == pytest.approx(0.2, abs=1e-8)
+
+
+def test_updates_do_not_wait_for_the_engine(monkeypatch):
+    net_D, net_G = fixed_networks(0.2, 3.0)
+    X, Z = np.array([[2.0]]), np.array([[0.5]])
+    loss = gluon.loss.SigmoidBCELoss()
+    trainer_D, trainer_G = sgd(net_D), sgd(net_G)
+
+    def refuse(*_):
+        raise AssertionError('the engine was stopped')
+
+    with monkeypatch.context() as patch:
+        for name in ('asnumpy', 'item', 'wait_to_read', '__float__'):
+            patch.setattr(mx.np.ndarray, name, refuse)
+        losses = (
+            update_D(X, Z, net_D, net_G, loss, trainer_D),
+            update_G(Z, net_D, net_G, loss, trainer_G),
+        )
+        with pytest.raises(AssertionError, match='stopped'):
+            float(losses[0])  # so the trap is not a dummy
+    assert all(loss.shape == () and float(loss) > 0 for loss in losses)
+
+
+def test_update_D_names_shapes_that_differ():
+    net_D, net_G = fixed_networks(0.2, 3.0)
+    with pytest.raises(ValueError, match=r'\(2, 1\).*\(1, 1\)'):
+        update_D(
+            np.ones((1, 1)),
+            np.ones((2, 1)),
+            net_D,
+            net_G,
+            gluon.loss.SigmoidBCELoss(),
+            sgd(net_D),
+        )
+
+
+def d2l_loop(net_D, net_G, data_iter, num_epochs, lr_D, lr_G):
+    """d2l's loop, with d2l's updates; gives the mean losses of each epoch."""
+    loss = gluon.loss.SigmoidBCELoss()
+    trainers = []
+    for net, lr in ((net_D, lr_D), (net_G, lr_G)):
+        net.initialize(init.Normal(0.02), force_reinit=True)
+        trainers.append(
+            gluon.Trainer(net.collect_params(), 'adam', {'learning_rate': lr})
+        )
+    means = []
+    for _ in range(num_epochs):
+        sums = numpy.zeros(3)
+        for X in data_iter:
+            Z = np.random.normal(0, 1, size=(X.shape[0], 2))
+            sums += (
+                d2l.update_D(X, Z, net_D, net_G, loss, trainers[0]),
+                d2l.update_G(Z, net_D, net_G, loss, trainers[1]),
+                X.shape[0],
+            )
+        means.append(sums[:2] / sums[2])
+    return numpy.array(means)
+
+
+def test_train_gives_the_losses_of_d2l_s_loop():
+    # 100 is no multiple of 8: the last minibatch has 4 examples.
+    set_seed(3)
+    data = gaussian_data(100)
+    nets, oracle = networks(), networks()
+    set_seed(4)
+    history = train(
+        *nets, d2l.load_array((data,), 8), 5, 0.05, 0.005, 2, data[:10],
+        animator=False,
+    )  # fmt: skip
+    set_seed(4)
+    means = d2l_loop(*oracle, d2l.load_array((data,), 8), 5, 0.05, 0.005)
+    numpy.testing.assert_allclose(history['loss_D'], means[:, 0], atol=1e-6)
+    numpy.testing.assert_allclose(history['loss_G'], means[:, 1], atol=1e-6)
+    for a, b in zip(weights(*nets), weights(*oracle)):
+        numpy.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+    assert len(history['examples_per_sec']) == 5
+    assert all(rate > 0 for rate in history['examples_per_sec'])
+
+
+def test_train_takes_tuples_with_labels():
+    data = gaussian_data(64)
+    results = []
+    for arrays in ((data,), (data, np.arange(64))):
+        set_seed(5)
+        history = train(
+            *networks(), d2l.load_array(arrays, 16), 2, 0.05, 0.005, 2, data,
+            animator=False,
+        )  # fmt: skip
+        results.append((history['loss_D'], history['loss_G']))
+    assert results[0] == results[1]
+
+
+def test_beta1_reaches_both_optimizers():
+    data, results = gaussian_data(64), []
+    for beta1 in (0.9, 0.5):
+        set_seed(5)
+        nets = networks()
+        train(
+            *nets, d2l.load_array((data,), 16), 1, 0.05, 0.005, 2, data,
+            beta1=beta1, animator=False,
+        )  # fmt: skip
+        results.append([weights(net) for net in nets])
+    for old, new in zip(*results):
+        assert any(abs(a - b).max() > 1e-4 for a, b in zip(old, new))
+
+
+def test_the_device_is_an_argument():
+    # A second CPU context stands for another device.
+    data = gaussian_data(16)
+    nets = networks()
+    train(
+        *nets, d2l.load_array((data,), 8), 1, 0.05, 0.005, 2, data,
+        device=mx.cpu(1), animator=False,
+    )  # fmt: skip
+    for net in nets:
+        for parameter in net.collect_params().values():
+            assert parameter.list_ctx() == [mx.cpu(1)]
+
+
+def test_d2l_s_own_cell_runs_and_prints(capsys):
+    data = gaussian_data(40)
+    net_D, net_G = networks()
+    train(net_D, net_G, d2l.load_array((data,), 8), 2, 0.05, 0.005, 2,
+          data[:10].asnumpy())  # fmt: skip
+    out, err = capsys.readouterr()
+    assert out.count('\n') == 1 and 'loss_D 0.' in out
+    assert 'examples/sec' in out and '<Figure' not in out + err
+
+
+def test_images_go_through_the_same_loop():
+    X = np.random.uniform(-1, 1, (32, 1, 8, 8))
+    net_D, net_G = nn.Sequential(), nn.Sequential()
+    net_D.add(nn.Dense(8, activation='tanh'), nn.Dense(1))
+    net_G.add(
+        nn.Dense(64, activation='tanh'),
+        nn.HybridLambda(lambda F, x: F.npx.reshape(x, (-1, 1, 8, 8))),
+    )
+    history = train(
+        net_D, net_G, d2l.load_array((X, np.arange(32)), 8), 2, 1e-3, 1e-3, 5,
+        X[:6],
+    )  # fmt: skip
+    assert all(math.isfinite(loss) for loss in history['loss_G'])
+
+
+def test_set_seed_fixes_weights_latents_and_shuffling():
+    def draw():
+        net = nn.Dense(3, in_units=2)
+        net.initialize(init.Normal(0.02))
+        loader = d2l.load_array((np.arange(20),), 20)
+        return [
+            net.weight.data().asnumpy(),
+            np.random.normal(0, 1, (4,)).asnumpy(),
+            next(iter(loader)).asnumpy(),
+        ]
+
+    set_seed(11)
+    first = draw()
+    second = draw()
+    set_seed(11)
+    again = draw()
+    for a, b, c in zip(first, again, second):
+        numpy.testing.assert_array_equal(a, b)
+        assert (a != c).any()
+
+
+def test_the_chapter_s_settings_reach_the_truth():
+    """Fréchet distances, with SciPy's matrix root, over three seeds."""
+    A, b = numpy.array([[1, 2], [-0.1, 0.5]]), numpy.array([1.0, 2.0])
+    cov = A.T @ A
+    for seed in (20, 21, 22):
+        set_seed(seed)
+        data = gaussian_data().asnumpy()
+        net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+        net_D.add(nn.Dense(32, activation='tanh'), nn.Dense(1))
+        net_G.add(nn.Dense(2))
+        net_D.hybridize()
+        train(
+            net_D, net_G, d2l.load_array((data,), 8), 20, 0.02, 0.005, 2,
+            data, beta1=0.5, animator=False,
+        )  # fmt: skip
+        W, b_G = weights(net_G)
+        root = scipy.linalg.sqrtm(W @ W.T @ cov).real
+        distance = ((b_G - b) ** 2).sum() + numpy.trace(
+            W @ W.T + cov - 2 * root
+        )
+        # Before training it is 10.2; the data's own error is up to 0.035.
+        assert distance < 0.1
