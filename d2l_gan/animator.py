@@ -19,7 +19,7 @@ __all__ = ['Animator', 'film', 'tile']
 
 # At most this share of the time since the animator was made goes into
 # drawing: beyond it frames are left out, never the last one.
-BUDGET = 0.1
+BUDGET = 0.08
 
 
 class Animator:

@@ -113,6 +113,7 @@ def test_a_notebook_gets_one_display_and_always_the_last_frame(
 
 def test_drawing_keeps_to_its_budget(notebook, monkeypatch):
     clock = [0.0]
+    monkeypatch.setattr(module, 'BUDGET', 0.1)
     monkeypatch.setattr(
         module.time, 'perf_counter', lambda: clock[0], raising=True
     )

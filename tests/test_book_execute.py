@@ -121,7 +121,9 @@ def test_the_cure_for_numpy_works_in_the_kernel(make_book, run):
         'print(mxnet.np.ones(2) > 0, mxnet.__version__)\n```\n'
     )
     outputs, *_ = run(make_book(chapter))
-    assert [output['text'] for output in outputs[0]] == ['[ True  True] 1.9.1\n']
+    assert [output['text'] for output in outputs[0]] == [
+        '[ True  True] 1.9.1\n'
+    ]
 
 
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGKILL])

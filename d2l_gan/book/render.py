@@ -28,7 +28,6 @@ BIBLIOGRAPHY = """\
 ```{{bibliography}}
 :filter: docname in docnames
 :keyprefix: {name}-
-:list: bullet
 ```
 """
 

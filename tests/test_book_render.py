@@ -1,0 +1,222 @@
+import html
+import io
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+import nbformat
+import pytest
+
+from d2l_gan.book import marks
+from d2l_gan.book.read import BookError, read_book
+from d2l_gan.book.render import render
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+CHAPTER = """\
+# The One
+:label:`sec_one`
+
+See :numref:`fig_b`, :numref:`tab_a`, :eqref:`eq_b` and :numref:`sec_two`, as
+:citet:`Doe.1999` did :cite:`Doe.1999`.
+
+$$a = 1$$
+:eqlabel:`eq_a`
+
+![One.](img/a.svg)
+:label:`fig_a`
+
+![Two.](img/a.svg)
+:label:`fig_b`
+
+```{.python .input}
+print('hello')
+```
+
+$$a = 2$$
+:eqlabel:`eq_b`
+
+:A table.
+:label:`tab_a`
+
+| a | b |
+| - | - |
+| 1 | 2 |
+
+## Other Things
+
+### Deeper
+:label:`sec_two`
+"""
+
+OUTPUT = {'output_type': 'stream', 'name': 'stdout', 'text': 'hello\n'}
+
+
+def build(folder, where, output=OUTPUT):
+    book = read_book(folder)
+    outputs = {
+        chapter.name: [[output] for _ in chapter.code]
+        for chapter in book.chapters
+    }
+    return render(book, outputs, where, out=io.StringIO())
+
+
+def words(page):
+    """The text of a page, without tags."""
+    return html.unescape(re.sub(r'<[^>]+>', '', page.read_text()))
+
+
+def test_page_and_notebook_say_the_same_numbers(make_book, tmp_path):
+    folder = make_book(CHAPTER)
+    assert build(folder, tmp_path / 'build')
+    text = words(tmp_path / 'build/html/one.html')
+    assert 'See Figure 1.2, Table 1.1, (1.2) and Section 1.1.1, as' in (
+        re.sub(r'\s+', ' ', text)
+    )
+    notebook = nbformat.read(tmp_path / 'build/notebooks/one.ipynb', 4)
+    nbformat.validate(notebook)
+    first = notebook.cells[0].source
+    assert 'See Figure 1.2, Table 1.1, (1.2) and Section 1.1.1, as' in first
+    assert 'Doe et al. (1999) did (Doe et al., 1999).' in first
+    assert notebook.cells[1].outputs == [OUTPUT]
+    assert '### 1.1.1 Deeper' in notebook.cells[2].source
+    assert 'Richard Roe' in notebook.cells[-1].source
+    assert (tmp_path / 'build/notebooks/img/a.svg').exists()
+    # The page's download is this notebook, not the one that Sphinx read.
+    download = tmp_path / 'build/html/_sources/one.ipynb'
+    assert download.read_text() == nbformat.writes(notebook)
+
+
+def test_nothing_is_rendered_twice(make_book, tmp_path):
+    folder = make_book(CHAPTER)
+    where = tmp_path / 'build'
+    assert build(folder, where)
+    assert not build(folder, where)
+    make_book(CHAPTER.replace('as\n', 'just as\n'))
+    assert build(folder, where)
+    assert 'just as' in words(where / 'html/one.html')
+    assert build(folder, where, dict(OUTPUT, text='bye\n'))
+    assert 'bye' in words(where / 'html/one.html')
+    assert sorted(p.name for p in where.iterdir()) == ['html', 'notebooks']
+
+
+@pytest.mark.parametrize(
+    'fault, message',
+    [
+        ('![Gone.](img/gone.svg)', r'one\.md:\d+: .*img/gone\.svg'),
+        (':numref:`fig_none`', r'one\.md: .*fig_none'),
+        (':cite:`None.2000`', r'references\.bib: has no entry None\.2000'),
+    ],
+)
+def test_a_fault_is_named_and_the_last_pages_stay(
+    make_book, tmp_path, fault, message
+):
+    where = tmp_path / 'build'
+    assert build(make_book(CHAPTER), where)
+    before = (where / 'html/one.html').read_bytes()
+    with pytest.raises(BookError, match=message):
+        build(make_book(f'{CHAPTER}\n{fault}\n'), where)
+    assert (where / 'html/one.html').read_bytes() == before
+    assert sorted(p.name for p in where.iterdir()) == ['html', 'notebooks']
+
+
+def test_numbers_are_those_of_sphinx_in_this_book(pages):
+    book = read_book(ROOT / 'chapters')
+    numbers = marks.number(book)
+    referred = 0
+    for chapter in book.chapters:
+        text = re.sub(r'\s+', ' ', words(pages / f'{chapter.name}.html'))
+        for cell in chapter.text:
+            for label in re.findall(r':(?:num|eq)ref:`(\w+)`', cell.source):
+                assert numbers.text[label] in text
+                referred += 1
+    assert referred > 3
+
+
+@pytest.fixture(scope='module')
+def pages(tmp_path_factory):
+    """This book's pages, with no outputs in them."""
+    where = tmp_path_factory.mktemp('pages')
+    book = read_book(ROOT / 'chapters')
+    outputs = {
+        chapter.name: [[] for _ in chapter.code] for chapter in book.chapters
+    }
+    render(book, outputs, where, out=io.StringIO())
+    return where / 'html'
+
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None
+)
+FLAGS = [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--enable-logging=stderr',
+    '--virtual-time-budget=30000',
+]
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Open a page; gives its tree, what it logged, whom it asked."""
+    if CHROMIUM is None:
+        pytest.skip('there is no Chromium here to open the pages with')
+
+    def browse(page):
+        log = tmp_path / 'net.json'
+        run = subprocess.run(
+            [CHROMIUM, *FLAGS, f'--user-data-dir={tmp_path / "profile"}',
+             f'--log-net-log={log}', '--dump-dom', page.as_uri()],
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        logged = re.findall(r'CONSOLE.*?\] "(.*?)", source', run.stderr)
+        # What the browser itself asks for is of no page's origin.
+        asked = [
+            event['params']['url']
+            for event in json.loads(log.read_text())['events']
+            if 'file://'
+            in str(event.get('params', {}).get('network_isolation_key'))
+            and 'url' in event['params']
+        ]
+        return run.stdout, logged, asked
+
+    return browse
+
+
+def test_the_browser_would_tell(browse, tmp_path):
+    page = tmp_path / 'bad.html'
+    page.write_text(
+        '<img src="http://picture.invalid/x.png">'
+        '<script>console.error("a fault")</script>'
+    )
+    _, logged, asked = browse(page)
+    assert logged == ['a fault'] and asked == ['http://picture.invalid/x.png']
+
+
+def test_this_book_s_pages_need_no_network(browse, pages):
+    for page in ('index.html', 'gan.html'):
+        tree, logged, asked = browse(pages / page)
+        assert asked == []
+        # The theme tells of its choice of colours, and that is all.
+        assert [
+            line
+            for line in logged
+            if not line.startswith(('[PST]', 'Got invalid theme mode'))
+        ] == []
+    formulas = len(re.findall(r'class="math[ "]', tree))
+    assert formulas > 30
+    assert len(re.findall('<mjx-container', tree)) == formulas
+    assert 'mjx-merror' not in tree and '\\(' not in words_of(tree)
+
+
+def words_of(tree):
+    body = re.sub(r'(?s)<(script|style|pre).*?</\1>', '', tree)
+    return html.unescape(re.sub(r'<[^>]+>', '', body))
