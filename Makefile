@@ -4,6 +4,9 @@
 DATA ?= digits
 export DATA
 
+# Seconds that one cell of a chapter may take
+TIMEOUT ?= 600
+
 PY := .venv/bin/python
 
 .PHONY: help chapter lib test lint format lock venv clean
@@ -14,7 +17,7 @@ help: ## list the targets
 	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv.'
 
 chapter: venv ## run what changed in the chapters, make the pages
-	@$(PY) -m d2l_gan.book chapter
+	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT)
 
 lib: venv ## write d2l_gan/*.py from the chapters
 	@$(PY) -m d2l_gan.book lib

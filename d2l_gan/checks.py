@@ -5,7 +5,7 @@ import math
 import mxnet as mx
 from mxnet import np, npx
 
-__all__ = ['check_fit', 'check_losses', 'check_settings', 'real_part']
+__all__ = ['check_fit', 'check_losses', 'check_settings', 'real_examples']
 
 
 def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
@@ -30,13 +30,27 @@ def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
             raise ValueError(f'{name} is {value}, but has to be {range_}')
 
 
-def real_part(minibatch):
+def real_examples(minibatch):
     """Take the examples of a minibatch, which may hold labels too.
 
     Args:
         minibatch: an array, or a tuple or list that begins with one.
+
+    Returns:
+        mxnet.np.ndarray
+
+    Raises:
+        ValueError: if it is, or begins with, anything else.
     """
-    return minibatch[0] if isinstance(minibatch, (tuple, list)) else minibatch
+    if isinstance(minibatch, (tuple, list)) and minibatch:
+        minibatch = minibatch[0]
+    if not isinstance(minibatch, np.ndarray):
+        raise ValueError(
+            f'the data iterator gives {type(minibatch)}; it has to give '
+            'arrays of mxnet.np, as gluon.data.DataLoader does, or tuples '
+            'that begin with one'
+        )
+    return minibatch
 
 
 def check_fit(net_D, net_G, loss, X, Z, data):
@@ -100,7 +114,8 @@ def check_losses(losses, epoch, data_iter):
         if all(map(math.isfinite, pair)):
             continue
         if all(
-            np.isfinite(real_part(minibatch)).all() for minibatch in data_iter
+            np.isfinite(real_examples(minibatch)).all()
+            for minibatch in data_iter
         ):
             cause = (
                 'The data are finite, so the training diverged: try '

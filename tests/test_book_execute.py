@@ -139,6 +139,8 @@ def test_a_build_that_is_stopped_leaves_nothing_half_done(
         [sys.executable, '-m', 'd2l_gan.book', '--chapters', folder,
          'chapter', '--build', tmp_path / 'build'],
         cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        # A background job is born deaf to Ctrl-C, and so are its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     pid = folder / 'pid'
     deadline = time.time() + 60

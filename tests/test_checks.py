@@ -75,6 +75,12 @@ def test_an_iterator_that_does_not_batch():
         run(points, data_iter=[np.array(row) for row in points])
 
 
+@pytest.mark.parametrize('minibatch', [points, [], mx.nd.ones((4, 2))])
+def test_an_iterator_of_something_else(minibatch):
+    with pytest.raises(ValueError, match=r'has to give arrays of mxnet\.np'):
+        run(points, data_iter=[minibatch])
+
+
 def test_a_discriminator_that_cannot_take_the_data():
     with pytest.raises(
         ValueError,

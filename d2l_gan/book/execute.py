@@ -84,7 +84,7 @@ def execute(book, chapter, cache, timeout=600, out=sys.stderr):
             return record['outputs'], 0
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no record, or not one of ours: make it anew
-    outputs = _run(chapter, timeout, out) if chapter.code else []
+    outputs = _run(book, chapter, timeout, out) if chapter.code else []
     write_text(path, json.dumps({'key': key, 'outputs': outputs}))
     return outputs, len(chapter.code)
 
@@ -93,7 +93,7 @@ def _data():
     return re.sub(r'\W', '_', os.environ.get('DATA') or 'digits')
 
 
-def _run(chapter, timeout, out):
+def _run(book, chapter, timeout, out):
     cells = chapter.code
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell.source) for cell in cells]
@@ -113,7 +113,7 @@ def _run(chapter, timeout, out):
         )
         try:
             # Not `client.execute()`, which makes an error of Ctrl-C.
-            with client.setup_kernel():
+            with client.setup_kernel(env=_environment(book)):
                 for index, cell in enumerate(notebook.cells):
                     progress.start(index)
                     client.execute_cell(cell, index)
@@ -122,13 +122,19 @@ def _run(chapter, timeout, out):
         except CellTimeoutError:
             raise progress.error(
                 f'this cell ran longer than {timeout} s; '
-                'allow more with --timeout'
+                'allow more with `make chapter TIMEOUT=<seconds>`'
             ) from None
         except DeadKernelError:
             raise progress.error('the kernel died in this cell') from None
         finally:
             progress.stop()
     return [_tidy(cell.outputs) for cell in notebook.cells]
+
+
+def _environment(book):
+    """The kernel's: it imports the library that lies beside the chapters."""
+    paths = [str(book.library.parent), os.environ.get('PYTHONPATH')]
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
 
 
 def _tidy(outputs):

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import pathlib
 import re
@@ -112,10 +113,12 @@ def _swap(new, old):
 def _notebook(chapter, outputs, texts, extra):
     """A notebook with the chapter's code and outputs, and other texts."""
     cells, outputs, texts = [], iter(outputs), iter(texts)
+    counts = itertools.count(1)
     for i, cell in enumerate(chapter.cells):
         if cell.kind == 'code':
             made = nbformat.v4.new_code_cell(
                 cell.source,
+                execution_count=next(counts),
                 outputs=list(map(nbformat.from_dict, next(outputs))),
             )
         else:
