@@ -100,10 +100,13 @@ class Animator:
         """
         ys = list(y) if hasattr(y, '__len__') else [y]
         xs = list(x) if hasattr(x, '__len__') else [x] * len(ys)
-        for fmt in self._fmts[len(self._curves) : len(ys)]:
+        new = self._fmts[len(self._curves) : len(ys)]
+        for fmt in new:
             self._curves += self.axes[0].plot([], [], fmt)
-            if self._legend:
-                self.axes[0].legend(self._curves, self._legend)
+        if new and self._legend:
+            self.axes[0].legend(
+                self._curves, self._legend[: len(self._curves)]
+            )
         for curve, a, b in zip(self._curves, xs, ys):
             if a is not None and b is not None:
                 curve.set_data(

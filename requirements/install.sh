@@ -27,13 +27,13 @@ found=
 for python in ${PYTHON:-python3.11 python3.12 python3.10 python3.9 python3}; do
     version=$(version_of "$python")
     [ -n "$version" ] || continue
-    found="$found $python is $version;"
+    found="${found:+$found, }$python is $version"
     [ -f "requirements/python$version.txt" ] || continue
     break
 done
 if [ ! -f "requirements/python${version:-}.txt" ]; then
     say "This needs Python 3.9, 3.10, 3.11 or 3.12 (MXNet has wheels for no" \
-        "other); found:${found:- none}. Name one: make PYTHON=/path/to/python"
+        "other); found: ${found:-none}. Name one: make PYTHON=/path/to/python"
     exit 1
 fi
 lock="python$version"

@@ -161,7 +161,8 @@ def test_the_last_picture_is_saved(tmp_path):
     animator.add(1, 0.5)
     assert not path.exists()
     animator.close()
-    assert PIL.Image.open(path).size == (432, 432)
+    with PIL.Image.open(path) as picture:
+        assert picture.size == (432, 432)
     assert [child.name for child in path.parent.iterdir()] == ['run.png']
 
 
