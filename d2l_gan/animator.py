@@ -232,9 +232,14 @@ def film(draw, num_frames, figsize=(5, 3), seconds=0.25):
         FigureCanvasAgg(fig)
         draw(fig, i)
         fig.canvas.draw()
-        # 32 colours are enough for a plot, and a third of the size.
-        frame = PIL.Image.fromarray(numpy.asarray(fig.canvas.buffer_rgba()))
-        frames.append(frame.convert('RGB').quantize(32))
+        frames.append(numpy.asarray(fig.canvas.buffer_rgba())[..., :3])
+    # Few colours are enough for plots and make a third of the size; one
+    # palette has to serve all frames, since the file has only one.
+    palette = PIL.Image.fromarray(numpy.concatenate(frames)).quantize(48)
+    frames = [
+        PIL.Image.fromarray(frame).quantize(palette=palette, dither=0)
+        for frame in frames
+    ]
     picture = io.BytesIO()
     milliseconds = [1000 * seconds] * (num_frames - 1) + [5000 * seconds]
     frames[0].save(

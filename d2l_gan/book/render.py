@@ -22,6 +22,7 @@ from d2l_gan.files import write_text
 __all__ = ['render']
 
 HERE = pathlib.Path(__file__).parent
+FONTS = re.compile(r'<link rel="preload" as="font"[^>]*>\s*')
 BIBLIOGRAPHY = """\
 ```{{rubric}} References
 ```
@@ -72,6 +73,11 @@ def render(book, outputs, build, out=sys.stderr):
             write_text(draft / 'notebooks' / name, text)
         _source(book, outputs, draft / 'source')
         _sphinx(book, draft)
+        for page in (draft / 'html').rglob('*.html'):
+            # The theme for Python 3.9 and 3.10 fetches fonts ahead, which
+            # browsers refuse from file://. Its icons do without them.
+            html = page.read_text(encoding='utf-8')
+            page.write_text(FONTS.sub('', html), encoding='utf-8')
         # The pages' download button gives the notebook for readers.
         for name, text in notebooks.items():
             write_text(draft / 'html' / '_sources' / name, text)
