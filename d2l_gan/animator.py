@@ -13,9 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from d2l_gan.checks import to_numpy
 from d2l_gan.files import replacing
 
-__all__ = ['Animator', 'film', 'tile']
+__all__ = ['Animator', 'film', 'save_images', 'tile']
 
 # At most this share of the time since the animator was made goes into
 # drawing: beyond it frames are left out, never the last one.
@@ -143,7 +144,7 @@ class Animator:
         Raises:
             ValueError: for other shapes.
         """
-        fake = numpy.asarray(_host(fake))
+        fake = to_numpy(fake)
         panel = self.axes[1]
         if fake.ndim == 4:
             grid = tile(fake)
@@ -152,7 +153,7 @@ class Animator:
                 self._shown = [panel.imshow(grid, cmap='gray', vmin=0, vmax=1)]
             self._shown[0].set_data(grid)
             return
-        real = numpy.asarray(_host(real))
+        real = to_numpy(real)
         for name, points in (('real', real), ('generated', fake)):
             if points.ndim != 2 or points.shape[1] != 2:
                 raise ValueError(
@@ -188,7 +189,11 @@ class Animator:
         for panel in self.axes:
             panel.relim()
             panel.autoscale_view()
-        self.axes[0].set(xlim=self._xlim, ylim=self._ylim)
+        # Not `None`, which would end the scaling for good.
+        if self._xlim is not None:
+            self.axes[0].set_xlim(self._xlim)
+        if self._ylim is not None:
+            self.axes[0].set_ylim(self._ylim)
 
     def _draw(self):
         start = time.perf_counter()
@@ -284,8 +289,19 @@ def tile(images):
     return grid[:-1, :-1].squeeze(-1) if channels == 1 else grid[:-1, :-1]
 
 
-def _host(array):
-    return array.asnumpy() if hasattr(array, 'asnumpy') else array
+def save_images(path, images):
+    """Save images as one PNG file, laid out as `tile` does.
+
+    Args:
+        path: the file, which is replaced if it is there.
+        images: as for `tile`; numpy.ndarray or mxnet.np.ndarray.
+
+    Raises:
+        ValueError: as `tile` does.
+    """
+    grid = numpy.round(255 * tile(to_numpy(images))).astype('uint8')
+    with replacing(path) as draft:
+        PIL.Image.fromarray(grid).save(draft, 'png')
 
 
 def _writable_picture(fig, path):

@@ -5,7 +5,13 @@ import math
 import mxnet as mx
 from mxnet import np, npx
 
-__all__ = ['check_fit', 'check_losses', 'check_settings', 'real_examples']
+__all__ = [
+    'check_fit',
+    'check_losses',
+    'check_settings',
+    'real_examples',
+    'to_numpy',
+]
 
 
 def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
@@ -53,6 +59,11 @@ def real_examples(minibatch):
     return minibatch
 
 
+def to_numpy(array):
+    """Give an array of MXNet to NumPy; anything else stays as it is."""
+    return array.asnumpy() if hasattr(array, 'asnumpy') else array
+
+
 def check_fit(net_D, net_G, loss, X, Z, data):
     """Run both networks once, to see that everything fits together.
 
@@ -74,6 +85,11 @@ def check_fit(net_D, net_G, loss, X, Z, data):
         raise ValueError(
             f'the minibatches have shape {X.shape}, but must be '
             '(batch_size, ...): does the data iterator batch?'
+        )
+    if X.dtype != 'float32':
+        raise ValueError(
+            f'the minibatches are of type {X.dtype}, but networks compute in '
+            "float32: convert the data with .astype('float32')"
         )
     logits = _call('net_D', net_D, X, 'a minibatch of real examples')
     errors = loss(logits, np.ones((len(X),), ctx=X.ctx))

@@ -8,7 +8,7 @@ import pytest
 from d2l import mxnet as d2l
 
 from d2l_gan import animator as module
-from d2l_gan.animator import Animator, film, tile
+from d2l_gan.animator import Animator, film, save_images, tile
 
 
 class Terminal(io.StringIO):
@@ -75,6 +75,24 @@ def test_it_takes_the_arguments_of_d2l_s_animator():
         assert ours[name].default == parameter.default, name
     for name in list(ours)[len(theirs) :]:
         assert ours[name].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def test_the_panel_grows_with_the_curves(notebook):
+    animator = Animator(xlim=[1, 3])
+    for epoch, loss in ((1, 0.5), (2, 9.0), (3, -4.0)):
+        animator.add(epoch, loss)
+    notebook.end_cell()
+    low, high = animator.axes[0].get_ylim()
+    assert -6 < low < -4 and 9 < high < 11
+    assert animator.axes[0].get_xlim() == (1, 3)
+
+
+def test_fixed_limits_stay(notebook):
+    animator = Animator(ylim=[0, 1])
+    for epoch in (1, 2):
+        animator.add(epoch, 5.0 * epoch)
+    notebook.end_cell()
+    assert animator.axes[0].get_ylim() == (0, 1)
 
 
 def test_d2l_s_way_of_drawing_the_second_panel_works(notebook):
@@ -209,6 +227,14 @@ def test_tile_by_hand():
     numpy.testing.assert_array_equal(
         grid[0, :, 0], [0, 0, 1, 0.5, 0.5, 1, 1, 1]
     )
+
+
+def test_saved_images_are_the_tiled_ones(tmp_path):
+    images = numpy.linspace(-1, 1, 24).reshape(2, 3, 2, 2)
+    save_images(tmp_path / 'new' / 'a.png', images)
+    with PIL.Image.open(tmp_path / 'new' / 'a.png') as picture:
+        pixels = numpy.asarray(picture)
+    numpy.testing.assert_array_equal(pixels, numpy.round(255 * tile(images)))
 
 
 @pytest.mark.parametrize('shape', [(0, 1, 2, 2), (2, 2, 2, 2)])

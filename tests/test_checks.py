@@ -81,6 +81,11 @@ def test_an_iterator_of_something_else(minibatch):
         run(points, data_iter=[minibatch])
 
 
+def test_data_in_double_precision():
+    with pytest.raises(ValueError, match=r"float64.*astype\('float32'\)"):
+        run(points.astype('float64'))
+
+
 def test_a_discriminator_that_cannot_take_the_data():
     with pytest.raises(
         ValueError,
