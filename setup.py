@@ -29,6 +29,10 @@ setup(
         # d2l 0.17.0 imports a name that IPython 9 dropped.
         'ipython<9; python_version >= "3.12"',
         'matplotlib',
+        'pillow>=10.1',
+        'requests',
+        'scikit-learn',
+        'scipy',
         'tqdm',
         # MXNet imports distutils, which Python 3.12 took out.
         'setuptools; python_version >= "3.12"',
@@ -49,7 +53,6 @@ setup(
             'pytest',
             # Pinned here too, since another release may format otherwise.
             'ruff==0.17.5',
-            'scipy',
             # Without it pip cannot install from this folder offline.
             'setuptools',
         ],
