@@ -1,0 +1,490 @@
+"""A first measure for generated images.
+
+A small classifier learns to tell the classes of the real images apart. Then it
+looks at generated ones: which classes are there, and how far is the
+distribution of its features from that on real images?
+"""
+
+import hashlib
+import io
+import math
+import os
+import pathlib
+import warnings
+
+import mxnet as mx
+import numpy
+import scipy.linalg
+from mxnet import autograd, gluon, init, np, npx
+from mxnet.gluon import nn
+
+from d2l_gan.checks import to_numpy
+from d2l_gan.files import replacing
+
+__all__ = [
+    'Classifier',
+    'Judge',
+    'frechet_distance',
+    'moments',
+    'train_classifier',
+]
+
+# A part of the cache's file names: to be raised with every change that makes
+# the same data and settings give another classifier or another file.
+FORMAT = 2
+
+NUM_FEATURES = 64
+HELD_OUT = 0.15
+BATCH_SIZE = 64
+LEARNING_RATE = 0.002
+# Small data sets are read often enough for this many steps.
+MIN_STEPS = 500
+
+# By how much rounding may take an image out of [-1, 1], a covariance matrix
+# away from its transpose, or an eigenvalue of it below 0 (the last two as a
+# share of the greatest element or eigenvalue).
+ROUNDING = 1e-4
+
+
+def frechet_distance(mean_1, cov_1, mean_2, cov_2):
+    """Compute the squared Fréchet distance between two Gaussians.
+
+    |mean_1 - mean_2|^2 + tr(cov_1 + cov_2 - 2 (cov_1 cov_2)^(1/2)), after
+    Dowson and Landau, "The Fréchet distance between multivariate normal
+    distributions" (1982). It is the square of the 2-Wasserstein distance.
+
+    Args:
+        mean_1, mean_2: the means, shape (d,).
+        cov_1, cov_2: the covariance matrices, shape (d, d); may be singular.
+
+    Returns:
+        float: at least 0.
+
+    Raises:
+        ValueError: if shapes do not fit together, a number is NaN or
+            infinite, or a matrix is not symmetric with eigenvalues >= 0.
+    """
+    mean_1, mean_2 = _finite('mean_1', mean_1), _finite('mean_2', mean_2)
+    cov_1, cov_2 = _finite('cov_1', cov_1), _finite('cov_2', cov_2)
+    d = mean_1.size
+    for name, array, shape in (
+        ('mean_1', mean_1, (d,)),
+        ('mean_2', mean_2, (d,)),
+        ('cov_1', cov_1, (d, d)),
+        ('cov_2', cov_2, (d, d)),
+    ):
+        if array.shape != shape or d == 0:
+            raise ValueError(
+                f'{name} has shape {array.shape}; for means of {d} elements '
+                'there must be shapes (d,) and (d, d), with d at least 1'
+            )
+    # The singular values of the product of the roots are the eigenvalues of
+    # (cov_1 cov_2)^(1/2). Unlike these they are real in floating point too,
+    # and precise where a matrix is singular.
+    root_1, root_2 = _root('cov_1', cov_1), _root('cov_2', cov_2)
+    trace_root = scipy.linalg.svdvals(root_1.T @ root_2).sum()
+    distance = (
+        ((mean_1 - mean_2) ** 2).sum()
+        + numpy.trace(cov_1)
+        + numpy.trace(cov_2)
+        - 2 * trace_root
+    )
+    return max(float(distance), 0.0)
+
+
+def moments(X):
+    """Compute the mean and the covariance of the rows of `X`.
+
+    Args:
+        X: shape (n, d), with n at least 2.
+
+    Returns:
+        tuple: the mean, shape (d,), and the unbiased covariance (a division
+        by n - 1), shape (d, d), both numpy.ndarray of float64.
+
+    Raises:
+        ValueError: for other shapes, and for NaN or infinite numbers.
+    """
+    X = _finite('X', X)
+    if X.ndim != 2 or len(X) < 2:
+        raise ValueError(
+            f'X has shape {X.shape}, but must have two axes, and at least 2 '
+            'rows, since one row has no covariance'
+        )
+    mean = X.mean(axis=0)
+    X = X - mean
+    return mean, X.T @ X / (len(X) - 1)
+
+
+class Classifier(nn.HybridBlock):
+    """A convolutional network of the size of LeNet.
+
+    Two layers of convolution and pooling, after LeCun, Bottou, Bengio and
+    Haffner, "Gradient-based learning applied to document recognition" (1998),
+    and two dense ones.
+
+    Args:
+        num_classes: the number of logits.
+    """
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.body = nn.HybridSequential()
+        with self.name_scope():
+            for channels in (16, 32):
+                self.body.add(
+                    nn.Conv2D(channels, 5, padding=2, activation='relu'),
+                    nn.MaxPool2D(2),
+                )
+            # Bounded, so that distances do not grow with the images' size
+            self.body.add(nn.Dense(NUM_FEATURES, activation='tanh'))
+            self.head = nn.Dense(num_classes)
+
+    def hybrid_forward(self, F, X):
+        """Map images to features and logits.
+
+        Args:
+            F: where the operators are; Gluon's own.
+            X: images in [-1, 1], shape (n, channels, height, width).
+
+        Returns:
+            tuple: features, shape (n, 64), and logits, (n, num_classes).
+        """
+        features = self.body(X)
+        return features, self.head(features)
+
+
+def train_classifier(images, labels, *, cache=None, seed=0, num_epochs=None):
+    """Train a classifier on labelled images, or take it from the cache.
+
+    It learns from 85 % of the images, drawn at random; the others tell how
+    good it is. It lives on the CPU, and the states of the random numbers of
+    MXNet and NumPy stay as they are.
+
+    Args:
+        images: shape (n, channels, height, width), n at least 2, 1 or 3
+            channels, height and width from 8 to 64; floats in [-1, 1], or
+            uint8 with 0 and 255 in the places of -1 and 1.
+        labels: shape (n,), the integers from 0 to k - 1 that name k classes;
+            each has to be there.
+        cache: the folder for what was trained, made if need be; `d2l_gan` in
+            $XDG_CACHE_HOME or ~/.cache if `None`. A file in it that was
+            damaged is not used.
+        seed: of the weights, the minibatches and the choice of the 85 %.
+        num_epochs: passes over the data, at least 1; if `None`, 3, or for
+            small data as many more as 500 steps take.
+
+    Returns:
+        tuple: the `Classifier`, and its accuracy on the images that it did
+        not learn from, a float from 0 to 1.
+
+    Raises:
+        ValueError: if images, labels or `num_epochs` are not as above, or
+            MXNet is not in its NumPy mode.
+    """
+    if not npx.is_np_array():
+        raise ValueError(
+            'MXNet is in its legacy mode, where gluon does not '
+            'take NumPy arrays: call mxnet.npx.set_np() first'
+        )
+    images = _images(images)
+    labels = _labels(labels, len(images))
+    num_held_out = max(1, round(HELD_OUT * len(images)))
+    if num_epochs is None:
+        steps_an_epoch = max(1, (len(images) - num_held_out) // BATCH_SIZE)
+        num_epochs = max(3, math.ceil(MIN_STEPS / steps_an_epoch))
+    if num_epochs < 1:
+        raise ValueError(f'num_epochs is {num_epochs}, but must be at least 1')
+
+    key = hashlib.sha256(
+        f'{FORMAT} {seed} {num_epochs} {images.dtype} {images.shape}'.encode()
+    )
+    key.update(numpy.ascontiguousarray(images).data)
+    key.update(labels.data)
+    path = _cache_folder(cache) / f'classifier-{key.hexdigest()}.weights'
+
+    net = Classifier(int(labels.max()) + 1)
+    net.hybridize()
+    # No random numbers: the weights follow below. The first call finds out
+    # their shapes.
+    net.initialize(init.Zero(), ctx=mx.cpu())
+    net(_minibatch(images[:1]))
+    parameters = list(net.collect_params().values())
+
+    kept = _load(path)
+    if kept is not None:
+        accuracy, *weights = kept
+        for parameter, weight in zip(parameters, weights):
+            parameter.set_data(np.array(weight, dtype='float32', ctx=mx.cpu()))
+        return net, float(accuracy)
+
+    rng = numpy.random.RandomState(seed)
+    for parameter in parameters:
+        # After He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015)
+        shape = parameter.shape
+        if len(shape) > 1:
+            scale = math.sqrt(2 / math.prod(shape[1:]))
+            weight = rng.normal(0, scale, shape)
+            parameter.set_data(np.array(weight, dtype='float32', ctx=mx.cpu()))
+    order = rng.permutation(len(images))
+    held_out, learned = order[:num_held_out], order[num_held_out:]
+    _fit(net, images, labels, learned, num_epochs, rng)
+    _, classes = _read(net, images[held_out])
+    accuracy = float((classes == labels[held_out]).mean())
+    _save(path, [accuracy] + [p.data().asnumpy() for p in parameters])
+    return net, accuracy
+
+
+class Judge:
+    """Judges generated images by what a classifier of the real ones sees.
+
+    The distance is that of Heusel, Ramsauer, Unterthiner, Nessler and
+    Hochreiter, "GANs trained by a two time-scale update rule converge to a
+    local Nash equilibrium" (2017), with the 64 features of a classifier of
+    the data at hand in the place of Inception's. So its size depends on the
+    data: compare it with `floor`, and not between data sets.
+
+    Args:
+        images, labels: real images and their classes; this and the other
+            arguments are those of `train_classifier`.
+
+    Attributes:
+        accuracy: of the classifier, on real images that it did not learn
+            from; where it is low, its judgement is worth little.
+        num_classes: how many classes there are.
+
+    Raises:
+        ValueError: as `train_classifier` does.
+    """
+
+    def __init__(self, images, labels, *, cache=None, seed=0, num_epochs=None):
+        images = _images(images)
+        self._net, self.accuracy = train_classifier(
+            images, labels, cache=cache, seed=seed, num_epochs=num_epochs
+        )
+        self.num_classes = self._net.head.weight.shape[0]
+        self._shape = images.shape[1:]
+        self._features, _ = _read(self._net, images)
+        self._moments = moments(self._features)
+
+    def class_shares(self, images):
+        """Count the classes among generated images, as the classifier does.
+
+        Args:
+            images: generated ones, n at least 2, as tall, wide and coloured
+                as the real ones; floats in [-1, 1] or uint8.
+
+        Returns:
+            numpy.ndarray: shape (num_classes,), shares that add up to 1.
+
+        Raises:
+            ValueError: for other images.
+        """
+        _, classes = _read(self._net, _images(images, self._shape))
+        counts = numpy.bincount(classes, minlength=self.num_classes)
+        return counts / len(classes)
+
+    def distance(self, images):
+        """Compute the Fréchet distance between generated and real features.
+
+        From few images it comes out too large, since their moments have
+        errors: about as c / n for n images. So compare distances for the same
+        n only, and each with `floor(n)`.
+
+        Args:
+            images: as in `class_shares`.
+
+        Returns:
+            float: the squared distance, at least 0.
+
+        Raises:
+            ValueError: for other images.
+        """
+        features, _ = _read(self._net, _images(images, self._shape))
+        return frechet_distance(*self._moments, *moments(features))
+
+    def floor(self, n=None, seed=0):
+        """Compute the distance between real images and other real images.
+
+        `distance` gives about as much for n images of a generator without
+        fault. (A little less where n is no small part of the real images,
+        since it has all of them to compare with.)
+
+        Args:
+            n: so many images, drawn at random, are compared with the others;
+                half of them if `None`.
+            seed: of the draw; with little data the result varies by a third
+                between draws, so take some.
+
+        Returns:
+            float: the squared distance, at least 0.
+
+        Raises:
+            ValueError: if less than 2 images would be on either side.
+        """
+        size = len(self._features)
+        n = size // 2 if n is None else n
+        if not 2 <= n <= size - 2:
+            raise ValueError(
+                f'n is {n}, but must leave at least 2 of the {size} real '
+                'images on both sides'
+            )
+        order = numpy.random.RandomState(seed).permutation(size)
+        return frechet_distance(
+            *moments(self._features[order[:n]]),
+            *moments(self._features[order[n:]]),
+        )
+
+
+def _finite(name, array):
+    array = numpy.asarray(to_numpy(array), dtype='float64')
+    if not numpy.isfinite(array).all():
+        raise ValueError(f'{name} holds NaN or infinite numbers')
+    return array
+
+
+def _root(name, cov):
+    """Give a matrix R with R R^T = cov."""
+    if abs(cov - cov.T).max() > ROUNDING * abs(cov).max():
+        raise ValueError(f'{name} is not symmetric')
+    values, vectors = scipy.linalg.eigh(cov)
+    if values[0] < -ROUNDING * abs(values).max():
+        raise ValueError(
+            f'{name} has the eigenvalue {values[0]:.3g}; those of a '
+            'covariance matrix are not below 0'
+        )
+    return vectors * numpy.sqrt(numpy.maximum(values, 0))
+
+
+def _images(images, shape=None):
+    """Check images; `shape` is what one must have, any if `None`."""
+    images = numpy.asarray(to_numpy(images))
+    if images.ndim != 4 or len(images) < 2:
+        raise ValueError(
+            f'the images have shape {images.shape}; it has to be (n, '
+            'channels, height, width), with n at least 2'
+        )
+    _, channels, height, width = images.shape
+    if shape is not None and images.shape[1:] != shape:
+        raise ValueError(
+            f'the images have shape {images.shape[1:]} each, but the real '
+            f'ones have {shape}'
+        )
+    if (
+        channels not in (1, 3)
+        or not 8 <= min(height, width) <= max(height, width) <= 64
+    ):
+        raise ValueError(
+            f'the images have shape {images.shape[1:]} each; they must have '
+            '1 or 3 channels, and be from 8 to 64 pixels high and wide'
+        )
+    if images.dtype == 'uint8':
+        return images
+    if images.dtype.kind != 'f':
+        raise ValueError(
+            f'the images are of type {images.dtype}; they have to be floats '
+            'in [-1, 1], or uint8'
+        )
+    low, high = images.min(), images.max()
+    if numpy.isnan(low):
+        raise ValueError('the images hold NaN')
+    if low < -1 - ROUNDING or high > 1 + ROUNDING:
+        raise ValueError(
+            f'the images go from {low:.6g} to {high:.6g}, but have to be in '
+            '[-1, 1]'
+        )
+    return images
+
+
+def _labels(labels, num_images):
+    labels = numpy.asarray(to_numpy(labels))
+    if labels.shape != (num_images,):
+        raise ValueError(
+            f'the labels have shape {labels.shape}, but there are '
+            f'{num_images} images: one label each is needed'
+        )
+    found = numpy.unique(labels)
+    if len(found) < 2 or not numpy.array_equal(found, range(len(found))):
+        raise ValueError(
+            'the labels have to be the integers from 0 to k - 1, each of them '
+            f'at least once, for k >= 2 classes; found {found[:20]}'
+        )
+    return labels.astype('int64')
+
+
+def _minibatch(images):
+    """Give images, floats or uint8, as float32 in [-1, 1] to MXNet."""
+    if images.dtype == 'uint8':
+        images = images.astype('float32') / 127.5 - 1
+    return np.array(images, dtype='float32', ctx=mx.cpu())
+
+
+def _fit(net, images, labels, rows, num_epochs, rng):
+    """Train on `images[rows]`, with a learning rate that falls to 0."""
+    loss = gluon.loss.SoftmaxCELoss()
+    trainer = gluon.Trainer(net.collect_params(), 'adam')
+    # Only whole minibatches, or a single one where there are too few images
+    starts = range(0, max(len(rows) - BATCH_SIZE, 0) + 1, BATCH_SIZE)
+    step, num_steps = 0, num_epochs * len(starts)
+    for _ in range(num_epochs):
+        rows = rng.permutation(rows)
+        for start in starts:
+            batch = rows[start : start + BATCH_SIZE]
+            X = _minibatch(images[batch])
+            y = np.array(labels[batch], dtype='int32', ctx=mx.cpu())
+            trainer.set_learning_rate(LEARNING_RATE * (1 - step / num_steps))
+            with autograd.record():
+                _, logits = net(X)
+                L = loss(logits, y)
+            L.backward()
+            trainer.step(len(batch))
+            # Prepare the next minibatch during this one's backward pass, but
+            # not all of them, which could fill the memory.
+            L.wait_to_read()
+            step += 1
+
+
+def _read(net, images):
+    """Give the features, (n, 64), and the classes, (n,), of images."""
+    features, classes = [], []
+    for start in range(0, len(images), 256):
+        outputs = net(_minibatch(images[start : start + 256]))
+        features.append(outputs[0].asnumpy())
+        classes.append(outputs[1].asnumpy().argmax(axis=1))
+    return numpy.concatenate(features), numpy.concatenate(classes)
+
+
+def _cache_folder(cache):
+    if cache is not None:
+        return pathlib.Path(cache)
+    root = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    return pathlib.Path(root) / 'd2l_gan'
+
+
+def _save(path, arrays):
+    """Write arrays, after the SHA-256 of what the file holds."""
+    body = io.BytesIO()
+    numpy.savez(body, *arrays)
+    body = body.getvalue()
+    try:
+        with replacing(path) as draft:
+            draft.write_bytes(hashlib.sha256(body).digest() + body)
+    except OSError as error:
+        warnings.warn(
+            f'the classifier is not kept for the next time: {error}',
+            stacklevel=3,
+        )
+
+
+def _load(path):
+    """Read what `_save` wrote; `None` where that is not there or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, body = content[:32], content[32:]
+    if hashlib.sha256(body).digest() != digest:
+        return None
+    # Arrays only: NumPy does not unpickle unless told to.
+    with numpy.load(io.BytesIO(body)) as arrays:
+        return [arrays[name] for name in arrays.files]

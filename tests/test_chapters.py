@@ -1,0 +1,38 @@
+"""What the chapters define and do not save, against other ways to it."""
+
+import pathlib
+
+import numpy
+
+from d2l_gan.book.read import read_chapter
+from d2l_gan.evaluate import frechet_distance
+
+CHAPTERS = pathlib.Path(__file__).parent.parent / 'chapters'
+
+
+def define(chapter, name):
+    """The definition of `name` in a chapter, and the names it goes with."""
+    (cell,) = (
+        cell
+        for cell in read_chapter(CHAPTERS / f'{chapter}.md').code
+        if f'def {name}(' in cell.source
+    )
+    # The last block of the cell only prints.
+    names = {'numpy': numpy}
+    exec(cell.source.rsplit('\n\n', 1)[0], names)
+    return names
+
+
+def test_the_distance_in_two_dimensions_is_the_general_one():
+    names = define('gan', 'distance_to_truth')
+    rng = numpy.random.RandomState(0)
+    for rank in (2, 2, 2, 1, 0):
+        W = rng.normal(size=(2, rank))
+        A = rng.normal(size=(2, 2))
+        mean, true_mean = rng.normal(size=(2, 2))
+        names.update(true_mean=true_mean, true_cov=A.T @ A)
+        numpy.testing.assert_allclose(
+            names['distance_to_truth'](mean, W @ W.T),
+            frechet_distance(mean, W @ W.T, true_mean, A.T @ A),
+            atol=1e-6,
+        )
