@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 0ce8b9faebcd15c6.
+# Its text below this line has the SHA-256 6a90acb59b1c2dca.
 
 import mxnet as mx
 import numpy
@@ -14,7 +14,14 @@ from d2l_gan import checks
 from d2l_gan.animator import Animator
 from mxnet import autograd, gluon, init, np
 
-__all__ = ['set_seed', 'train', 'update_D', 'update_G']
+__all__ = [
+    'adversarial_step',
+    'normal_latent',
+    'set_seed',
+    'train',
+    'update_D',
+    'update_G',
+]
 
 
 def set_seed(seed):
@@ -97,17 +104,46 @@ def update_G(Z, net_D, net_G, loss, trainer_G):
     return loss_G.sum()
 
 
-def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
-          *, beta1=0.9, device=None, animator=None):
-    """Train a GAN, and show how it goes.
+def normal_latent(batch_size, latent_dim, ctx):
+    """Draw latent vectors from N(0, I).
 
-    All weights start from N(0, 0.02**2). In each minibatch the discriminator
-    takes a step, then the generator, both by Adam.
+    Args:
+        batch_size, latent_dim: the shape of the result.
+        ctx: the device.
+
+    Returns:
+        np.ndarray: shape (batch_size, latent_dim).
+
+    Taught in chapters/gan.md, "Training".
+    """
+    return np.random.normal(0, 1, (batch_size, latent_dim), ctx=ctx)
+
+
+def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
+    """Let the discriminator take a step, then the generator.
+
+    Args:
+        X, Z, net_D, net_G, loss, trainer_D: as in `update_D`.
+        trainer_G: as in `update_G`.
+
+    Returns:
+        tuple: the losses of discriminator and generator, each summed over
+        the examples, of shape ().
+
+    Taught in chapters/gan.md, "Training".
+    """
+    return (update_D(X, Z, net_D, net_G, loss, trainer_D),
+            update_G(Z, net_D, net_G, loss, trainer_G))
+
+
+def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
+          *, beta1=0.9, initializer=None, latent=normal_latent,
+          step=adversarial_step, device=None, animator=None):
+    """Train a GAN by Adam, and show how it goes.
 
     Args:
         net_D: the discriminator; maps examples to one logit each.
-        net_G: the generator; maps latent vectors, drawn from N(0, I), to
-            examples.
+        net_G: the generator; maps latent vectors to examples.
         data_iter: gives minibatches, every epoch anew: arrays of shape
             (batch_size, ...), or tuples that begin with one.
         num_epochs: passes over the data, at least 1.
@@ -117,6 +153,11 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             generated ones: points (n, 2) or images (n, channels, height,
             width) in [-1, 1].
         beta1: Adam's decay rate of the mean of the gradients, in [0, 1).
+        initializer: gives both networks their first weights; N(0, 0.02**2)
+            if `None`.
+        latent: draws latent vectors, called as `normal_latent` is.
+        step: trains both networks on a minibatch, called as
+            `adversarial_step` is.
         device: where to train; MXNet's current context if `None`.
         animator: an `Animator` with two panels; made if `None`. With `False`,
             nothing is shown or printed.
@@ -136,7 +177,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     device = device or mx.context.current_context()
     loss = gluon.loss.SigmoidBCELoss()
     for net in (net_D, net_G):
-        net.initialize(init.Normal(0.02), ctx=device, force_reinit=True)
+        net.initialize(initializer or init.Normal(0.02), ctx=device,
+                       force_reinit=True)
     trainer_D, trainer_G = (
         gluon.Trainer(net.collect_params(), 'adam',
                       {'learning_rate': lr, 'beta1': beta1})
@@ -152,11 +194,11 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         losses, num_examples = [], 0
         for minibatch in data_iter:
             X = checks.real_examples(minibatch).as_in_ctx(device)
-            Z = np.random.normal(0, 1, (len(X), latent_dim), ctx=device)
+            Z = latent(len(X), latent_dim, device)
             if epoch == 1 and not losses:
                 checks.check_fit(net_D, net_G, loss, X, Z, data)
-            losses.append((update_D(X, Z, net_D, net_G, loss, trainer_D),
-                           update_G(Z, net_D, net_G, loss, trainer_G)))
+            losses.append(step(X, Z, net_D, net_G, loss, trainer_D,
+                               trainer_G))
             num_examples += len(X)
         # The only place where Python waits for the engine
         losses = [(float(loss_D), float(loss_G)) for loss_D, loss_G in losses]
@@ -165,7 +207,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             history[name].append(sum(values) / num_examples)
         history['examples_per_sec'].append(num_examples / timer.stop())
         if animator:
-            Z = np.random.normal(0, 1, (len(data), latent_dim), ctx=device)
+            Z = latent(len(data), latent_dim, device)
             animator.show(data, net_G(Z))
             animator.add(epoch, (history['loss_D'][-1], history['loss_G'][-1]))
     if animator:

@@ -306,3 +306,25 @@ def test_the_chapter_s_settings_reach_the_truth():
         )
         # Before training it is 10.2; the data's own error is up to 0.035.
         assert distance < 0.1
+
+
+def test_the_parts_of_the_loop_can_be_exchanged():
+    data, seen = gaussian_data(40), []
+
+    def latent(batch_size, latent_dim, ctx):
+        return np.full((batch_size, latent_dim), 3.0, ctx=ctx)
+
+    def step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
+        assert all((w == 0.5).all() for w in weights(net_D, net_G)[::2])
+        seen.append((X.shape, Z.shape, float(Z.min()), float(Z.max())))
+        return np.full((), 2.0 * len(X)), np.full((), 3.0 * len(X))
+
+    net_D, net_G = networks()
+    history = train(
+        net_D, net_G, d2l.load_array((data,), 16), 1, 0.05, 0.005, 4,
+        data[:5], initializer=init.Constant(0.5), latent=latent, step=step,
+        animator=False,
+    )  # fmt: skip
+    assert seen == [((n, 2), (n, 4), 3.0, 3.0) for n in (16, 16, 8)]
+    # The means over the examples of what the step returned
+    assert (history['loss_D'], history['loss_G']) == ([2.0], [3.0])

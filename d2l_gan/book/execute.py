@@ -47,6 +47,7 @@ def cache_key(book, chapter):
         packages,
         platform.python_version(),
         _data(),
+        os.environ.get('D2L_GAN_DATA'),
         pathlib.Path(__file__).read_text(encoding='utf-8'),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -30,6 +30,7 @@ BIBLIOGRAPHY = """\
 ```{{bibliography}}
 :filter: docname in docnames
 :keyprefix: {name}-
+:labelprefix: {name}-
 ```
 """
 
@@ -194,13 +195,13 @@ def _sphinx(book, draft):
     if run.returncode:
         raise BookError(
             'the pages could not be rendered:\n'
-            + _in_chapters(book, run.stderr.strip(), draft / 'source')
+            + _in_chapters(book, run.stderr.strip(), draft.resolve())
         )
 
 
 def _in_chapters(book, told, folder):
     """Sphinx's words with places in the chapters, not in the notebooks."""
-    told = told.replace(f'{folder}/', f'{book.folder.name}/')
+    told = told.replace(f'{folder}/source/', f'{book.folder.name}/')
     cells = {chapter.name: chapter.cells for chapter in book.chapters}
 
     def place(match):
