@@ -239,8 +239,11 @@ def film(draw, num_frames, figsize=(5, 3), seconds=0.25):
         fig.canvas.draw()
         frames.append(numpy.asarray(fig.canvas.buffer_rgba())[..., :3])
     # Few colours are enough for plots and make a third of the size; one
-    # palette has to serve all frames, since the file has only one.
-    palette = PIL.Image.fromarray(numpy.concatenate(frames)).quantize(48)
+    # palette has to serve all frames, since the file has only one. This way of
+    # choosing it leaves white as white as the page.
+    palette = PIL.Image.fromarray(numpy.concatenate(frames)).quantize(
+        48, method=PIL.Image.Quantize.MAXCOVERAGE
+    )
     frames = [
         PIL.Image.fromarray(frame).quantize(palette=palette, dither=0)
         for frame in frames
