@@ -239,14 +239,18 @@ def film(draw, num_frames, figsize=(5, 3), seconds=0.25):
         fig.canvas.draw()
         frames.append(numpy.asarray(fig.canvas.buffer_rgba())[..., :3])
     # Few colours are enough for plots and make a third of the size; one
-    # palette has to serve all frames, since the file has only one. This way of
-    # choosing it leaves white as white as the page.
-    palette = PIL.Image.fromarray(numpy.concatenate(frames)).quantize(
-        48, method=PIL.Image.Quantize.MAXCOVERAGE
-    )
+    # palette has to serve all frames, since the file has only one. Its
+    # lightest colour becomes as white as the page.
+    height, width, _ = frames[0].shape
+    whole = PIL.Image.fromarray(numpy.concatenate(frames)).quantize(48)
+    colours = numpy.reshape(whole.getpalette(), (-1, 3))
+    lightest = colours.sum(axis=1).argmax()
+    if colours[lightest].min() > 240:
+        colours[lightest] = 255
+    whole.putpalette(colours.ravel().tolist())
     frames = [
-        PIL.Image.fromarray(frame).quantize(palette=palette, dither=0)
-        for frame in frames
+        whole.crop((0, i * height, width, (i + 1) * height))
+        for i in range(num_frames)
     ]
     picture = io.BytesIO()
     milliseconds = [1000 * seconds] * (num_frames - 1) + [5000 * seconds]

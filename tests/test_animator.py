@@ -243,6 +243,16 @@ def test_tile_refuses(shape):
         tile(numpy.zeros(shape))
 
 
+def test_a_film_has_the_ground_of_the_page():
+    def draw(fig, i):
+        # Many greys compete for the palette.
+        ax = fig.add_axes([0, 0, 1, 0.5])
+        ax.imshow(numpy.linspace(0, 1, 2500).reshape(50, 50), cmap='gray')
+
+    picture = PIL.Image.open(io.BytesIO(film(draw, 2, (2, 2)).data))
+    assert picture.convert('RGB').getpixel((5, 5)) == (255, 255, 255)
+
+
 def test_a_film_has_its_frames_in_order():
     def draw(fig, i):
         fig.set_facecolor(['red', 'lime', 'blue'][i])
