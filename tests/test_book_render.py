@@ -202,8 +202,9 @@ def test_the_browser_would_tell(browse, tmp_path):
 
 
 def test_this_book_s_pages_need_no_network(browse, pages):
-    for page in ('index.html', 'gan.html'):
-        tree, logged, asked = browse(pages / page)
+    book = read_book(ROOT / 'chapters')
+    for name in ('index', *(chapter.name for chapter in book.chapters)):
+        tree, logged, asked = browse(pages / f'{name}.html')
         assert asked == []
         # The theme tells of its choice of colours, and that is all.
         assert [
@@ -211,10 +212,10 @@ def test_this_book_s_pages_need_no_network(browse, pages):
             for line in logged
             if not line.startswith(('[PST]', 'Got invalid theme mode'))
         ] == []
-    formulas = len(re.findall(r'class="math[ "]', tree))
-    assert formulas > 30
-    assert len(re.findall('<mjx-container', tree)) == formulas
-    assert 'mjx-merror' not in tree and '\\(' not in words_of(tree)
+        formulas = len(re.findall(r'class="math[ "]', tree))
+        assert formulas > 5 or name == 'index'
+        assert len(re.findall('<mjx-container', tree)) == formulas
+        assert 'mjx-merror' not in tree and '\\(' not in words_of(tree)
 
 
 def words_of(tree):
