@@ -3,15 +3,30 @@
 import math
 
 import mxnet as mx
+import numpy
 from mxnet import np, npx
 
 __all__ = [
     'check_fit',
     'check_losses',
+    'check_numpy_mode',
     'check_settings',
     'real_examples',
     'to_numpy',
 ]
+
+
+def check_numpy_mode():
+    """See that MXNet is in its NumPy mode.
+
+    Raises:
+        ValueError: if it is in the legacy one.
+    """
+    if not npx.is_np_array():
+        raise ValueError(
+            'MXNet is in its legacy mode, where gluon does not '
+            'take NumPy arrays: call mxnet.npx.set_np() first'
+        )
 
 
 def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
@@ -20,11 +35,7 @@ def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
     Raises:
         ValueError: naming the setting, its value and its range.
     """
-    if not npx.is_np_array():
-        raise ValueError(
-            'MXNet is in its legacy mode, where gluon does not '
-            'take NumPy arrays: call mxnet.npx.set_np() first'
-        )
+    check_numpy_mode()
     for name, value, fits, range_ in (
         ('num_epochs', num_epochs, num_epochs >= 1, 'at least 1'),
         ('lr_D', lr_D, lr_D > 0, 'above 0'),
@@ -60,8 +71,10 @@ def real_examples(minibatch):
 
 
 def to_numpy(array):
-    """Give an array of MXNet to NumPy; anything else stays as it is."""
-    return array.asnumpy() if hasattr(array, 'asnumpy') else array
+    """Make a numpy.ndarray of an array of MXNet, or of anything like one."""
+    if hasattr(array, 'asnumpy'):
+        array = array.asnumpy()
+    return numpy.asarray(array)
 
 
 def check_fit(net_D, net_G, loss, X, Z, data):

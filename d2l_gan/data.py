@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from d2l_gan.files import replacing
 
-__all__ = ['load_images', 'read_images']
+__all__ = ['load_images', 'normalize', 'read_images']
 
 # Data sets in the IDX format, and the classes that know their files
 IDX = {
@@ -65,7 +65,7 @@ def load_images(batch_size, name=None, size=None, shuffle=True, train=True):
     images, labels = read_images(name, size, train)
 
     def batchify(indices):
-        X = np.array(images[indices].astype('float32') / 127.5 - 1)
+        X = np.array(normalize(images[indices]))
         if labels is None:
             return X
         return X, np.array(labels[indices], dtype='int32')
@@ -75,6 +75,18 @@ def load_images(batch_size, name=None, size=None, shuffle=True, train=True):
     return gluon.data.DataLoader(
         range(len(images)), batch_size, shuffle, batchify_fn=batchify
     )
+
+
+def normalize(images):
+    """Scale pixels to the range of the book.
+
+    Args:
+        images: a uint8 numpy.ndarray of any shape.
+
+    Returns:
+        numpy.ndarray: float32 of the same shape, from -1 for 0 to 1 for 255.
+    """
+    return images.astype('float32') / 127.5 - 1
 
 
 def read_images(name=None, size=None, train=True):

@@ -15,10 +15,11 @@ import warnings
 import mxnet as mx
 import numpy
 import scipy.linalg
-from mxnet import autograd, gluon, init, np, npx
+from mxnet import autograd, gluon, init, np
 from mxnet.gluon import nn
 
-from d2l_gan.checks import to_numpy
+from d2l_gan.checks import check_numpy_mode, to_numpy
+from d2l_gan.data import normalize
 from d2l_gan.files import replacing
 
 __all__ = [
@@ -182,11 +183,7 @@ def train_classifier(images, labels, *, cache=None, seed=0, num_epochs=None):
         ValueError: if images, labels or `num_epochs` are not as above, or
             MXNet is not in its NumPy mode.
     """
-    if not npx.is_np_array():
-        raise ValueError(
-            'MXNet is in its legacy mode, where gluon does not '
-            'take NumPy arrays: call mxnet.npx.set_np() first'
-        )
+    check_numpy_mode()
     images = _images(images)
     labels = _labels(labels, len(images))
     num_held_out = max(1, round(HELD_OUT * len(images)))
@@ -337,7 +334,7 @@ class Judge:
 
 
 def _finite(name, array):
-    array = numpy.asarray(to_numpy(array), dtype='float64')
+    array = to_numpy(array).astype('float64')
     if not numpy.isfinite(array).all():
         raise ValueError(f'{name} holds NaN or infinite numbers')
     return array
@@ -358,7 +355,7 @@ def _root(name, cov):
 
 def _images(images, shape=None):
     """Check images; `shape` is what one must have, any if `None`."""
-    images = numpy.asarray(to_numpy(images))
+    images = to_numpy(images)
     if images.ndim != 4 or len(images) < 2:
         raise ValueError(
             f'the images have shape {images.shape}; it has to be (n, '
@@ -397,7 +394,7 @@ def _images(images, shape=None):
 
 
 def _labels(labels, num_images):
-    labels = numpy.asarray(to_numpy(labels))
+    labels = to_numpy(labels)
     if labels.shape != (num_images,):
         raise ValueError(
             f'the labels have shape {labels.shape}, but there are '
@@ -415,7 +412,7 @@ def _labels(labels, num_images):
 def _minibatch(images):
     """Give images, floats or uint8, as float32 in [-1, 1] to MXNet."""
     if images.dtype == 'uint8':
-        images = images.astype('float32') / 127.5 - 1
+        images = normalize(images)
     return np.array(images, dtype='float32', ctx=mx.cpu())
 
 
