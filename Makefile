@@ -1,6 +1,6 @@
 # `make` lists the targets. Each of them sets up what it needs by itself.
 
-# The data set of the book, for `make chapter`; see d2l_gan/book/execute.py.
+# The data set of the book and of its benchmarks; see d2l_gan/data.py.
 DATA ?= digits
 export DATA
 
@@ -9,7 +9,7 @@ TIMEOUT ?= 600
 
 PY := .venv/bin/python
 
-.PHONY: help chapter lib test lint format lock venv clean
+.PHONY: help chapter lib test quality lint format lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
@@ -24,6 +24,9 @@ lib: venv ## write d2l_gan/*.py from the chapters
 
 test: venv ## run the tests
 	@$(PY) -m pytest
+
+quality: venv ## train all systems equally long, and judge them (takes long)
+	@$(PY) benchmarks/quality.py
 
 lint: venv ## look for faults and unusual layout in the code
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
