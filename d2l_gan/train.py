@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 6a90acb59b1c2dca.
+# Its text below this line has the SHA-256 5d0ae843bbc49602.
 
 import mxnet as mx
 import numpy
@@ -137,7 +137,7 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
 
 
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
-          *, beta1=0.9, initializer=None, latent=normal_latent,
+          *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
           step=adversarial_step, device=None, animator=None):
     """Train a GAN by Adam, and show how it goes.
 
@@ -155,6 +155,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         beta1: Adam's decay rate of the mean of the gradients, in [0, 1).
         initializer: gives both networks their first weights; N(0, 0.02**2)
             if `None`.
+        loss: maps logits and labels, 1 for real examples and 0 for fakes, to
+            one loss an example; the cross-entropy of their sigmoid if `None`.
         latent: draws latent vectors, called as `normal_latent` is.
         step: trains both networks on a minibatch, called as
             `adversarial_step` is.
@@ -175,7 +177,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     """
     checks.check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1)
     device = device or mx.context.current_context()
-    loss = gluon.loss.SigmoidBCELoss()
+    loss = loss or gluon.loss.SigmoidBCELoss()
     for net in (net_D, net_G):
         net.initialize(initializer or init.Normal(0.02), ctx=device,
                        force_reinit=True)
