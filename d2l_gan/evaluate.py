@@ -41,6 +41,12 @@ LEARNING_RATE = 0.002
 # Small data sets are read often enough for this many steps.
 MIN_STEPS = 500
 
+# Where there are no labels, so many clusters are the classes. They are sought
+# among at most so many images, scaled down to so many pixels.
+NUM_CLUSTERS = 10
+MAX_CLUSTERED = 10_000
+CLUSTERED_SIZE = 8
+
 # By how much rounding may take an image out of [-1, 1], a covariance matrix
 # away from its transpose, or an eigenvalue of it below 0 (the last two as a
 # share of the greatest element or eigenvalue).
@@ -243,7 +249,11 @@ class Judge:
 
     Args:
         images, labels: real images and their classes; this and the other
-            arguments are those of `train_classifier`.
+            arguments are those of `train_classifier`. If `labels` is `None`,
+            ten clusters of the images take the place of the classes, the
+            largest first: those of k-means on the pixels, scaled down to 8 by
+            8. They tell images apart by where they are bright, or of which
+            colour, and not by what they show.
 
     Attributes:
         accuracy: of the classifier, on real images that it did not learn
@@ -251,11 +261,16 @@ class Judge:
         num_classes: how many classes there are.
 
     Raises:
-        ValueError: as `train_classifier` does.
+        ValueError: as `train_classifier` does; without labels, if there are
+            not ten images that differ.
     """
 
-    def __init__(self, images, labels, *, cache=None, seed=0, num_epochs=None):
+    def __init__(
+        self, images, labels=None, *, cache=None, seed=0, num_epochs=None
+    ):
         images = _images(images)
+        if labels is None:
+            labels = _clusters(images, seed)
         self._net, self.accuracy = train_classifier(
             images, labels, cache=cache, seed=seed, num_epochs=num_epochs
         )
@@ -407,6 +422,40 @@ def _labels(labels, num_images):
             f'at least once, for k >= 2 classes; found {found[:20]}'
         )
     return labels.astype('int64')
+
+
+def _clusters(images, seed):
+    """Give each image the number of its cluster, the largest having 0."""
+    # Imported here, since it takes a second.
+    from sklearn.cluster import KMeans
+
+    rng = numpy.random.RandomState(seed)
+    pixels = images
+    for axis in (2, 3):
+        # Means over blocks, whose sizes differ by 1 pixel at most
+        size = images.shape[axis]
+        edges = numpy.arange(CLUSTERED_SIZE + 1) * size // CLUSTERED_SIZE
+        pixels = numpy.add.reduceat(
+            pixels, edges[:-1], axis, dtype='float64'
+        ) / numpy.diff(edges).reshape((-1, 1) if axis == 2 else -1)
+    pixels = pixels.reshape(len(images), -1)
+    some = pixels[rng.permutation(len(pixels))[:MAX_CLUSTERED]]
+    num_different = len(numpy.unique(some, axis=0))
+    if num_different < NUM_CLUSTERS:
+        raise ValueError(
+            f'without labels {NUM_CLUSTERS} clusters of images are the '
+            f'classes, but only {num_different} of the {len(images)} images '
+            'differ: give labels, or more images'
+        )
+    # Not MXNet's or NumPy's own random numbers
+    k_means = KMeans(NUM_CLUSTERS, n_init=4, random_state=rng)
+    clusters = k_means.fit(some).predict(pixels)
+    found, clusters, counts = numpy.unique(
+        clusters, return_inverse=True, return_counts=True
+    )
+    ranks = numpy.empty(len(found), 'int64')
+    ranks[numpy.argsort(-counts, kind='stable')] = range(len(found))
+    return ranks[clusters]
 
 
 def _minibatch(images):

@@ -308,6 +308,57 @@ def test_images_of_mxnet_and_of_bytes(judge, digits):
         assert judge.distance(other) == pytest.approx(distance, rel=1e-4)
 
 
+# Images without labels
+
+
+def test_clusters_stand_in_for_labels(tmp_path):
+    # Ten colours, ten or more images of each
+    rng = numpy.random.RandomState(0)
+    colours = numpy.array(
+        [[r, g, b] for r in (-0.8, 0, 0.8) for g in (-0.8, 0.8) for b in
+         (-0.8, 0.8)][:10]
+    )  # fmt: skip
+    sizes = 10 + numpy.arange(10)
+    groups = rng.permutation(numpy.repeat(numpy.arange(10), sizes))
+    noise = rng.uniform(-0.2, 0.2, (len(groups), 3, 17, 9))
+    images = colours[groups][:, :, None, None] + noise
+    judge = Judge(images, cache=tmp_path, num_epochs=100)
+    assert judge.num_classes == 10 and judge.accuracy > 0.9
+    # The largest first: the last colour has the most images.
+    for group in range(10):
+        shares = judge.class_shares(images[groups == group])
+        assert shares[9 - group] == 1
+    again = Judge(images, cache=tmp_path, num_epochs=100)
+    assert numpy.array_equal(again._features, judge._features)
+    # The cache knows the clusters, too.
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_clusters_of_bytes_and_of_many_images(few, monkeypatch):
+    images = few[0]
+    clusters = evaluate._clusters(images, 0)
+    # Multiples of 1/8, so that the bytes have other roundings
+    small = numpy.round((images + 1) * 127.5).astype('uint8')
+    assert (evaluate._clusters(small, 0) == clusters).mean() > 0.95
+    counts = numpy.bincount(clusters)
+    assert len(counts) == 10 and (numpy.diff(counts) <= 0).all()
+    # Clusters of a part of the images, given to all of them
+    monkeypatch.setattr(evaluate, 'MAX_CLUSTERED', 100)
+    clusters = evaluate._clusters(images, 0)
+    assert clusters.shape == (len(images),) and clusters.max() == 9
+
+
+@pytest.mark.parametrize('num_images', [2, 9, 500])
+def test_too_few_images_for_clusters(tmp_path, num_images):
+    images = numpy.zeros((num_images, 1, 8, 8))
+    # Nine that differ at most
+    images[:9] += numpy.linspace(-1, 0, len(images[:9])).reshape(-1, 1, 1, 1)
+    with pytest.raises(
+        ValueError, match=rf'only {min(num_images, 9)} of the {num_images} '
+    ):
+        Judge(images, cache=tmp_path)
+
+
 # Cache and repeatability
 
 
