@@ -11,6 +11,7 @@ __all__ = [
     'check_losses',
     'check_numpy_mode',
     'check_settings',
+    'finite_array',
     'real_examples',
     'to_numpy',
 ]
@@ -75,6 +76,33 @@ def to_numpy(array):
     if hasattr(array, 'asnumpy'):
         array = array.asnumpy()
     return numpy.asarray(array)
+
+
+def finite_array(name, array, ndim=None, min_rows=0):
+    """Make a float64 numpy.ndarray of an array, if it is as measures need it.
+
+    Args:
+        name: what to call it in a message.
+        array: an array of MXNet or NumPy, or anything like one.
+        ndim: how many axes it must have, any number if `None`.
+        min_rows: how long the first axis has to be at least, if `ndim` is
+            given.
+
+    Returns:
+        numpy.ndarray: of float64.
+
+    Raises:
+        ValueError: for other shapes, and for NaN or infinite numbers.
+    """
+    array = to_numpy(array).astype('float64')
+    if ndim is not None and (array.ndim != ndim or len(array) < min_rows):
+        rows = f', and at least {min_rows} rows' if min_rows else ''
+        raise ValueError(
+            f'{name} has shape {array.shape}, but must have {ndim} axes{rows}'
+        )
+    if not numpy.isfinite(array).all():
+        raise ValueError(f'{name} holds NaN or infinite numbers')
+    return array
 
 
 def check_fit(net_D, net_G, loss, X, Z, data):

@@ -1,50 +1,235 @@
-"""A first measure for generated images.
+"""How Good Is a Generator?, as chapters/evaluation.md teaches it.
 
-A small classifier learns to tell the classes of the real images apart. Then it
-looks at generated ones: which classes are there, and how far is the
-distribution of its features from that on real images?
+Made from that chapter by `make lib`: edit the chapter, not this file.
 """
+# ruff: noqa: I001
+# fmt: off
+# Its text below this line has the SHA-256 0be87ecd74745516.
 
-import hashlib
-import io
 import math
-import os
-import pathlib
-import warnings
-
-import mxnet as mx
 import numpy
 import scipy.linalg
-from mxnet import autograd, gluon, init, np
-from mxnet.gluon import nn
-
-from d2l_gan.checks import check_numpy_mode, to_numpy
-from d2l_gan.data import normalize
-from d2l_gan.files import replacing
+from d2l_gan.checks import finite_array
+from d2l_gan.classifier import (
+    check_images,
+    classify,
+    cluster,
+    train_classifier,
+)
+from scipy.spatial.distance import cdist
+from scipy.special import entr, log_softmax
+from scipy.stats import mannwhitneyu
+from sklearn.neighbors import NearestNeighbors
 
 __all__ = [
-    'Classifier',
     'Judge',
+    'copying',
+    'covariance_root',
+    'draw_mixture',
     'frechet_distance',
+    'grid_of_gaussians',
+    'inception_score',
+    'mode_coverage',
+    'modified_inception_score',
     'moments',
-    'train_classifier',
+    'nearest_examples',
+    'precision_recall',
+    'ring_of_gaussians',
 ]
 
-# A part of the cache's file names: to be raised with every change that makes
-# the same data and settings give another classifier or another file.
-FORMAT = 2
 
-NUM_FEATURES = 64
-HELD_OUT = 0.15
-BATCH_SIZE = 64
-LEARNING_RATE = 0.002
-# Small data sets are read often enough for this many steps.
-MIN_STEPS = 500
+def draw_mixture(n, modes, std, seed=0):
+    """Draw points from a mixture of round Gaussians of equal weights.
 
-# By how much rounding may take an image out of [-1, 1], a covariance matrix
-# away from its transpose, or an eigenvalue of it below 0 (the last two as a
-# share of the greatest element or eigenvalue).
-ROUNDING = 1e-4
+    Args:
+        n: the number of points, at least 1.
+        modes: the Gaussians' means, shape (num_modes, d).
+        std: their standard deviation in each direction, above 0.
+        seed: of the draw.
+
+    Returns:
+        numpy.ndarray: float32, shape (n, d).
+
+    Raises:
+        ValueError: if `n`, `modes` or `std` is not as above.
+
+    Taught in chapters/evaluation.md, "Where the Truth Is Known".
+    """
+    modes = finite_array('modes', modes, ndim=2, min_rows=1)
+    if n < 1 or not 0 < std < math.inf:
+        raise ValueError(f'n is {n} and std {std}, but there must be at '
+                         'least 1 point, and a finite spread above 0')
+    rng = numpy.random.RandomState(seed)
+    X = modes[rng.randint(len(modes), size=n)]
+    return (X + rng.normal(0, std, X.shape)).astype('float32')
+
+
+def ring_of_gaussians(n, num_modes=8, radius=2, std=0.02, seed=0):
+    """Draw points from Gaussians on a ring.
+
+    The settings of Metz, Poole, Pfau and Sohl-Dickstein, "Unrolled generative
+    adversarial networks" (2017).
+
+    Args:
+        n, std, seed: as in `draw_mixture`.
+        num_modes: how many Gaussians there are, at least 1.
+        radius: of the ring.
+
+    Returns:
+        tuple: the points, float32 of shape (n, 2), and the modes, shape
+        (num_modes, 2), both numpy.ndarray.
+
+    Raises:
+        ValueError: as `draw_mixture` does.
+
+    Taught in chapters/evaluation.md, "Where the Truth Is Known".
+    """
+    angles = 2 * numpy.pi * numpy.arange(num_modes) / num_modes
+    modes = radius * numpy.stack((numpy.cos(angles), numpy.sin(angles)), 1)
+    return draw_mixture(n, modes, std, seed), modes
+
+
+def grid_of_gaussians(n, side=5, spacing=2, std=0.05, seed=0):
+    """Draw points from Gaussians on a square grid around the origin.
+
+    The settings of Srivastava, Valkov, Russell, Gutmann and Sutton,
+    "VEEGAN: reducing mode collapse in GANs using implicit variational
+    learning" (2017).
+
+    Args:
+        n, std, seed: as in `draw_mixture`.
+        side: how many Gaussians there are in a row, at least 1.
+        spacing: how far they are apart.
+
+    Returns:
+        tuple: the points, float32 of shape (n, 2), and the modes, shape
+        (side**2, 2), both numpy.ndarray.
+
+    Raises:
+        ValueError: as `draw_mixture` does.
+
+    Taught in chapters/evaluation.md, "Where the Truth Is Known".
+    """
+    ticks = spacing * (numpy.arange(side) - (side - 1) / 2)
+    modes = numpy.stack(numpy.meshgrid(ticks, ticks), -1).reshape(-1, 2)
+    return draw_mixture(n, modes, std, seed), modes
+
+
+def nearest_examples(X, examples=None):
+    """Find the nearest example for each row of `X`.
+
+    Args:
+        X: points, or images or anything else with an axis of examples first;
+            shape (n, ...), with n at least 1.
+        examples: where to look, shape (m, ...); if `None`, among the other
+            rows of `X`.
+
+    Returns:
+        tuple: Euclidean distances, and the indices of the nearest examples,
+        both numpy.ndarray of shape (n,).
+
+    Raises:
+        ValueError: if shapes do not fit together, there is nothing to look
+            among, or a number is NaN or infinite.
+
+    Taught in chapters/evaluation.md, "Where the Truth Is Known".
+    """
+    X = finite_array('X', X)
+    others = X if examples is None else finite_array('examples', examples)
+    needed = 2 if examples is None else 1
+    if (X.ndim < 2 or X.shape[1:] != others.shape[1:] or len(X) < 1
+            or len(others) < needed):
+        raise ValueError(f'X has shape {X.shape}, and is compared with '
+                         f'{others.shape}: there must be two axes or more, '
+                         f'at least {needed} examples, and equal shapes')
+    X, others = X.reshape(len(X), -1), others.reshape(len(others), -1)
+    neighbors = NearestNeighbors(n_neighbors=1).fit(others)
+    indices = neighbors.kneighbors(None if examples is None else X,
+                                   return_distance=False)[:, 0]
+    # Once more, since scikit-learn's way of computing many distances at once
+    # leaves about 1e-7 where there should be 0.
+    return numpy.linalg.norm(X - others[indices], axis=1), indices
+
+
+def mode_coverage(X, modes, std, num_std=3):
+    """Measure fakes against the modes of a mixture of round Gaussians.
+
+    After Srivastava, Valkov, Russell, Gutmann and Sutton, "VEEGAN: reducing
+    mode collapse in GANs using implicit variational learning" (2017).
+
+    Args:
+        X: generated points, shape (n, d), with n at least 1.
+        modes: the Gaussians' means, shape (num_modes, d).
+        std: their standard deviation, above 0.
+        num_std: a point has high quality if it is within so many standard
+            deviations of a mode.
+
+    Returns:
+        tuple: the number of modes that are nearest to some point of high
+        quality; and the share of the points that have high quality. One minus
+        this is the share that lies in the void between the modes.
+
+    Raises:
+        ValueError: for NaN or infinite numbers, other shapes, or a radius
+            that is not above 0.
+
+    Taught in chapters/evaluation.md, "Where the Truth Is Known".
+    """
+    if not std * num_std > 0:
+        raise ValueError(f'std is {std} and num_std {num_std}, but both must '
+                         'be above 0')
+    distances, indices = nearest_examples(X, modes)
+    good = distances <= num_std * std
+    return len(set(indices[good])), float(good.mean())
+
+
+def moments(X):
+    """Compute the mean and the covariance of the rows of `X`.
+
+    Args:
+        X: shape (n, d), with n at least 2.
+
+    Returns:
+        tuple: the mean, shape (d,), and the unbiased covariance (a division
+        by n - 1), shape (d, d), both numpy.ndarray of float64.
+
+    Raises:
+        ValueError: for other shapes, and for NaN or infinite numbers.
+
+    Taught in chapters/evaluation.md, "A Distance between Crowds of Features".
+    """
+    # One row has no covariance.
+    X = finite_array('X', X, ndim=2, min_rows=2)
+    mean = X.mean(axis=0)
+    X = X - mean
+    return mean, X.T @ X / (len(X) - 1)
+
+
+def covariance_root(cov, name='cov'):
+    """Compute a matrix R with R R^T = cov.
+
+    Args:
+        cov: a covariance matrix, shape (d, d); may be singular.
+        name: what to call it in a message.
+
+    Returns:
+        numpy.ndarray: shape (d, d).
+
+    Raises:
+        ValueError: if it is not symmetric with eigenvalues >= 0, but for
+            rounding, or holds NaN or infinite numbers.
+
+    Taught in chapters/evaluation.md, "A Distance between Crowds of Features".
+    """
+    cov = finite_array(name, cov, ndim=2, min_rows=1)
+    if (cov.shape != cov.T.shape
+            or abs(cov - cov.T).max() > 1e-4 * abs(cov).max()):
+        raise ValueError(f'{name} is not symmetric')
+    values, vectors = scipy.linalg.eigh(cov)
+    if values[0] < -1e-4 * abs(values).max():
+        raise ValueError(f'{name} has the eigenvalue {values[0]:.3g}; those '
+                         'of a covariance matrix are not below 0')
+    return vectors * numpy.sqrt(numpy.maximum(values, 0))
 
 
 def frechet_distance(mean_1, cov_1, mean_2, cov_2):
@@ -64,172 +249,168 @@ def frechet_distance(mean_1, cov_1, mean_2, cov_2):
     Raises:
         ValueError: if shapes do not fit together, a number is NaN or
             infinite, or a matrix is not symmetric with eigenvalues >= 0.
+
+    Taught in chapters/evaluation.md, "A Distance between Crowds of Features".
     """
-    mean_1, mean_2 = _finite('mean_1', mean_1), _finite('mean_2', mean_2)
-    cov_1, cov_2 = _finite('cov_1', cov_1), _finite('cov_2', cov_2)
-    d = mean_1.size
+    d, arrays = numpy.size(mean_1), []
     for name, array, shape in (
-        ('mean_1', mean_1, (d,)),
-        ('mean_2', mean_2, (d,)),
-        ('cov_1', cov_1, (d, d)),
-        ('cov_2', cov_2, (d, d)),
-    ):
-        if array.shape != shape or d == 0:
-            raise ValueError(
-                f'{name} has shape {array.shape}; for means of {d} elements '
-                'there must be shapes (d,) and (d, d), with d at least 1'
-            )
-    # The singular values of the product of the roots are the eigenvalues of
-    # (cov_1 cov_2)^(1/2). Unlike these they are real in floating point too,
-    # and precise where a matrix is singular.
-    root_1, root_2 = _root('cov_1', cov_1), _root('cov_2', cov_2)
-    trace_root = scipy.linalg.svdvals(root_1.T @ root_2).sum()
-    distance = (
-        ((mean_1 - mean_2) ** 2).sum()
-        + numpy.trace(cov_1)
-        + numpy.trace(cov_2)
-        - 2 * trace_root
-    )
+            ('mean_1', mean_1, (d,)), ('cov_1', cov_1, (d, d)),
+            ('mean_2', mean_2, (d,)), ('cov_2', cov_2, (d, d))):
+        arrays.append(finite_array(name, array))
+        if arrays[-1].shape != shape or d == 0:
+            raise ValueError(f'{name} has shape {arrays[-1].shape}; for '
+                             f'means of {d} elements there must be shapes '
+                             '(d,) and (d, d), with d at least 1')
+    mean_1, cov_1, mean_2, cov_2 = arrays
+    root_1 = covariance_root(cov_1, 'cov_1')
+    root_2 = covariance_root(cov_2, 'cov_2')
+    distance = (((mean_1 - mean_2) ** 2).sum()
+                + numpy.trace(cov_1) + numpy.trace(cov_2)
+                - 2 * scipy.linalg.svdvals(root_1.T @ root_2).sum())
     return max(float(distance), 0.0)
 
 
-def moments(X):
-    """Compute the mean and the covariance of the rows of `X`.
+def inception_score(logits):
+    """Compute the Inception Score from a classifier's logits.
+
+    After Salimans, Goodfellow, Zaremba, Cheung, Radford and Chen, "Improved
+    techniques for training GANs" (2016).
 
     Args:
-        X: shape (n, d), with n at least 2.
+        logits: shape (n, num_classes), with n at least 1.
 
     Returns:
-        tuple: the mean, shape (d,), and the unbiased covariance (a division
-        by n - 1), shape (d, d), both numpy.ndarray of float64.
+        float: from 1 to num_classes.
 
     Raises:
-        ValueError: for other shapes, and for NaN or infinite numbers.
+        ValueError: for another shape, and for NaN or infinite numbers.
+
+    Taught in chapters/evaluation.md, "The Inception Score".
     """
-    X = _finite('X', X)
-    if X.ndim != 2 or len(X) < 2:
-        raise ValueError(
-            f'X has shape {X.shape}, but must have two axes, and at least 2 '
-            'rows, since one row has no covariance'
-        )
-    mean = X.mean(axis=0)
-    X = X - mean
-    return mean, X.T @ X / (len(X) - 1)
+    logits = finite_array('logits', logits, ndim=2, min_rows=1)
+    probs = numpy.exp(log_softmax(logits, axis=1))
+    return math.exp(entr(probs.mean(axis=0)).sum()
+                    - entr(probs).sum(axis=1).mean())
 
 
-class Classifier(nn.HybridBlock):
-    """A convolutional network of the size of LeNet.
+def modified_inception_score(logits, classes=None):
+    """Compute the modified Inception Score: diversity inside the classes.
 
-    Two layers of convolution and pooling, after LeCun, Bottou, Bengio and
-    Haffner, "Gradient-based learning applied to document recognition" (1998),
-    and two dense ones.
+    exp(E_i E_j KL(p(y|x_i) || p(y|x_j))) over all pairs of images of a class,
+    averaged over the classes, after Gurumurthy, Sarvadevabhatla and Babu,
+    "DeLiGAN: generative adversarial networks for diverse and limited data"
+    (2017). A class without any image counts 1, as one without diversity does.
 
     Args:
-        num_classes: the number of logits.
-    """
-
-    def __init__(self, num_classes):
-        super().__init__()
-        self.body = nn.HybridSequential()
-        with self.name_scope():
-            for channels in (16, 32):
-                self.body.add(
-                    nn.Conv2D(channels, 5, padding=2, activation='relu'),
-                    nn.MaxPool2D(2),
-                )
-            # Bounded, so that distances do not grow with the images' size
-            self.body.add(nn.Dense(NUM_FEATURES, activation='tanh'))
-            self.head = nn.Dense(num_classes)
-
-    def hybrid_forward(self, F, X):
-        """Map images to features and logits.
-
-        Args:
-            F: where the operators are; Gluon's own.
-            X: images in [-1, 1], shape (n, channels, height, width).
-
-        Returns:
-            tuple: features, shape (n, 64), and logits, (n, num_classes).
-        """
-        features = self.body(X)
-        return features, self.head(features)
-
-
-def train_classifier(images, labels, *, cache=None, seed=0, num_epochs=None):
-    """Train a classifier on labelled images, or take it from the cache.
-
-    It learns from 85 % of the images, drawn at random; the others tell how
-    good it is. It lives on the CPU, and the states of the random numbers of
-    MXNet and NumPy stay as they are.
-
-    Args:
-        images: shape (n, channels, height, width), n at least 2, 1 or 3
-            channels, height and width from 8 to 64; floats in [-1, 1], or
-            uint8 with 0 and 255 in the places of -1 and 1.
-        labels: shape (n,), the integers from 0 to k - 1 that name k classes;
-            each has to be there.
-        cache: the folder for what was trained, made if need be; `d2l_gan` in
-            $XDG_CACHE_HOME or ~/.cache if `None`. A file in it that was
-            damaged is not used.
-        seed: of the weights, the minibatches and the choice of the 85 %.
-        num_epochs: passes over the data, at least 1; if `None`, 3, or for
-            small data as many more as 500 steps take.
+        logits: a classifier's, shape (n, num_classes), with n at least 1.
+        classes: that the images were asked to be of, integers from 0 to
+            num_classes - 1, shape (n,); if `None`, those of the greatest
+            logits.
 
     Returns:
-        tuple: the `Classifier`, and its accuracy on the images that it did
-        not learn from, a float from 0 to 1.
+        float: at least 1.
 
     Raises:
-        ValueError: if images, labels or `num_epochs` are not as above, or
-            MXNet is not in its NumPy mode.
+        ValueError: for other shapes or classes, for NaN or infinite numbers,
+            and for logits so far apart that the score would be infinite.
+
+    Taught in chapters/evaluation.md, "Diversity inside a Class".
     """
-    check_numpy_mode()
-    images = _images(images)
-    labels = _labels(labels, len(images))
-    num_held_out = max(1, round(HELD_OUT * len(images)))
-    if num_epochs is None:
-        steps_an_epoch = max(1, (len(images) - num_held_out) // BATCH_SIZE)
-        num_epochs = max(3, math.ceil(MIN_STEPS / steps_an_epoch))
-    if num_epochs < 1:
-        raise ValueError(f'num_epochs is {num_epochs}, but must be at least 1')
+    logits = finite_array('logits', logits, ndim=2, min_rows=1)
+    log_probs = log_softmax(logits, axis=1)
+    probs = numpy.exp(log_probs)
+    if classes is None:
+        classes = logits.argmax(axis=1)
+    classes = finite_array('classes', classes, ndim=1)
+    if (len(classes) != len(logits)
+            or not numpy.isin(classes, range(logits.shape[1])).all()):
+        raise ValueError(f'the classes {classes[:10]}, shape '
+                         f'{classes.shape}, do not go with logits of shape '
+                         f'{logits.shape}: there must be an integer from 0 '
+                         f'to {logits.shape[1] - 1} for each row')
+    scores = numpy.ones(logits.shape[1])
+    for k in set(classes.astype('int64')):
+        p, log_p = probs[classes == k], log_probs[classes == k]
+        divergence = (-entr(p).sum(axis=1).mean()
+                      - (p.mean(axis=0) * log_p.mean(axis=0)).sum())
+        if divergence > 700:
+            raise ValueError(f'in class {k} the mean divergence of two '
+                             f'images is {divergence:.0f}, too much for exp: '
+                             'are these the logits of a classifier?')
+        scores[k] = math.exp(max(divergence, 0.0))
+    return float(scores.mean())
 
-    key = hashlib.sha256(
-        f'{FORMAT} {seed} {num_epochs} {images.dtype} {images.shape}'.encode()
-    )
-    key.update(numpy.ascontiguousarray(images).data)
-    key.update(labels.data)
-    path = _cache_folder(cache) / f'classifier-{key.hexdigest()}.weights'
 
-    net = Classifier(int(labels.max()) + 1)
-    net.hybridize()
-    # No random numbers: the weights follow below. The first call finds out
-    # their shapes.
-    net.initialize(init.Zero(), ctx=mx.cpu())
-    net(_minibatch(images[:1]))
-    parameters = list(net.collect_params().values())
+def precision_recall(real, fake, k=3):
+    """Compute precision and recall by nearest neighbours.
 
-    kept = _load(path)
-    if kept is not None:
-        accuracy, *weights = kept
-        for parameter, weight in zip(parameters, weights):
-            parameter.set_data(np.array(weight, dtype='float32', ctx=mx.cpu()))
-        return net, float(accuracy)
+    After Kynkäänniemi, Karras, Laine, Lehtinen and Aila, "Improved precision
+    and recall metric for assessing generative models" (2019). Both depend on
+    how many examples there are: take as many real as generated ones, and the
+    same number for all generators.
 
-    rng = numpy.random.RandomState(seed)
-    for parameter in parameters:
-        # After He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015)
-        shape = parameter.shape
-        if len(shape) > 1:
-            scale = math.sqrt(2 / math.prod(shape[1:]))
-            weight = rng.normal(0, scale, shape)
-            parameter.set_data(np.array(weight, dtype='float32', ctx=mx.cpu()))
-    order = rng.permutation(len(images))
-    held_out, learned = order[:num_held_out], order[num_held_out:]
-    _fit(net, images, labels, learned, num_epochs, rng)
-    _, classes = _read(net, images[held_out])
-    accuracy = float((classes == labels[held_out]).mean())
-    _save(path, [accuracy] + [p.data().asnumpy() for p in parameters])
-    return net, accuracy
+    Args:
+        real, fake: features of real and of generated examples, shapes (n, d)
+            and (m, d), with n and m above `k`.
+        k: the balls reach to the k-th nearest neighbour, at least 1.
+
+    Returns:
+        tuple: the share of `fake` in the balls around `real`, and the share
+        of `real` in the balls around `fake`; two floats.
+
+    Raises:
+        ValueError: if shapes do not fit together, `k` is not as above, or a
+            number is NaN or infinite.
+
+    Taught in chapters/evaluation.md, "Precision and Recall".
+    """
+    if k < 1:
+        raise ValueError(f'k is {k}, but must be at least 1')
+    real = finite_array('real', real, ndim=2, min_rows=k + 1)
+    fake = finite_array('fake', fake, ndim=2, min_rows=k + 1)
+    if real.shape[1] != fake.shape[1]:
+        raise ValueError(f'real has shape {real.shape}, but fake '
+                         f'{fake.shape}: the second axes must be equal')
+    shares = []
+    for centers, X in ((real, fake), (fake, real)):
+        neighbors = NearestNeighbors(n_neighbors=k).fit(centers)
+        radii = neighbors.kneighbors()[0][:, -1]
+        # In pieces, so that the distances fit into the memory
+        rows = 1 + 10**7 // len(centers)
+        inside = [(cdist(X[i:i + rows], centers) <= radii).any(axis=1)
+                  for i in range(0, len(X), rows)]
+        shares.append(float(numpy.concatenate(inside).mean()))
+    return tuple(shares)
+
+
+def copying(fake, real):
+    """Measure how much nearer to the training data fakes are than honest.
+
+    The share of pairs of a fake and a real example in which the fake is the
+    nearer one to its nearest (other) real example, ties counting one half.
+    After Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect
+    data-copying in generative models" (2020), with real examples left out one
+    by one in the place of a test set.
+
+    Args:
+        fake: generated examples or their features, shape (n, ...), with n at
+            least 1.
+        real: the training examples or their features, shape (m, ...), with m
+            at least 2.
+
+    Returns:
+        float: 1/2 for new examples of the same distribution, 1 for copies,
+        0 for fakes that are all farther from the data than any real example.
+
+    Raises:
+        ValueError: as `nearest_examples` does.
+
+    Taught in chapters/evaluation.md, "Is It Copying?".
+    """
+    fake_distances, _ = nearest_examples(fake, real)
+    real_distances, _ = nearest_examples(real)
+    wins = mannwhitneyu(real_distances, fake_distances).statistic
+    return float(wins / (len(real_distances) * len(fake_distances)))
 
 
 class Judge:
@@ -241,9 +422,16 @@ class Judge:
     the data at hand in the place of Inception's. So its size depends on the
     data: compare it with `floor`, and not between data sets.
 
+    Its methods take generated images, n at least 2, as tall, wide and
+    coloured as the real ones, floats in [-1, 1] or uint8, and raise a
+    ValueError for others. Most of what they give depends on n: compare
+    generators by the same number of images.
+
     Args:
         images, labels: real images and their classes; this and the other
-            arguments are those of `train_classifier`.
+            arguments are those of `train_classifier`. If `labels` is `None`,
+            ten clusters of the images take the place of the classes; see
+            `cluster`.
 
     Attributes:
         accuracy: of the classifier, on real images that it did not learn
@@ -251,33 +439,41 @@ class Judge:
         num_classes: how many classes there are.
 
     Raises:
-        ValueError: as `train_classifier` does.
-    """
+        ValueError: as `train_classifier` does; without labels, if there are
+            not ten images that differ.
 
-    def __init__(self, images, labels, *, cache=None, seed=0, num_epochs=None):
-        images = _images(images)
+    Taught in chapters/evaluation.md, "One Judge".
+    """
+    def __init__(self, images, labels=None, *, cache=None, seed=0,
+                 num_epochs=None):
+        images = check_images(images)
+        if labels is None:
+            labels = cluster(images, seed)
         self._net, self.accuracy = train_classifier(
-            images, labels, cache=cache, seed=seed, num_epochs=num_epochs
-        )
+            images, labels, cache=cache, seed=seed, num_epochs=num_epochs)
         self.num_classes = self._net.head.weight.shape[0]
         self._shape = images.shape[1:]
-        self._features, _ = _read(self._net, images)
+        self._features, _ = classify(self._net, images)
         self._moments = moments(self._features)
+
+    def _read(self, images):
+        return classify(self._net, check_images(images, self._shape))
+
+    def classes(self, images):
+        """Tell which class each generated image looks like.
+
+        Returns:
+            numpy.ndarray: shape (n,), integers from 0 to num_classes - 1.
+        """
+        return self._read(images)[1].argmax(axis=1)
 
     def class_shares(self, images):
         """Count the classes among generated images, as the classifier does.
 
-        Args:
-            images: generated ones, n at least 2, as tall, wide and coloured
-                as the real ones; floats in [-1, 1] or uint8.
-
         Returns:
             numpy.ndarray: shape (num_classes,), shares that add up to 1.
-
-        Raises:
-            ValueError: for other images.
         """
-        _, classes = _read(self._net, _images(images, self._shape))
+        classes = self.classes(images)
         counts = numpy.bincount(classes, minlength=self.num_classes)
         return counts / len(classes)
 
@@ -285,19 +481,12 @@ class Judge:
         """Compute the Fréchet distance between generated and real features.
 
         From few images it comes out too large, since their moments have
-        errors: about as c / n for n images. So compare distances for the same
-        n only, and each with `floor(n)`.
-
-        Args:
-            images: as in `class_shares`.
+        errors: about as c / n for n images. So compare it with `floor(n)`.
 
         Returns:
             float: the squared distance, at least 0.
-
-        Raises:
-            ValueError: for other images.
         """
-        features, _ = _read(self._net, _images(images, self._shape))
+        features, _ = self._read(images)
         return frechet_distance(*self._moments, *moments(features))
 
     def floor(self, n=None, seed=0):
@@ -322,166 +511,54 @@ class Judge:
         size = len(self._features)
         n = size // 2 if n is None else n
         if not 2 <= n <= size - 2:
-            raise ValueError(
-                f'n is {n}, but must leave at least 2 of the {size} real '
-                'images on both sides'
-            )
+            raise ValueError(f'n is {n}, but must leave at least 2 of the '
+                             f'{size} real images on both sides')
         order = numpy.random.RandomState(seed).permutation(size)
-        return frechet_distance(
-            *moments(self._features[order[:n]]),
-            *moments(self._features[order[n:]]),
-        )
+        return frechet_distance(*moments(self._features[order[:n]]),
+                                *moments(self._features[order[n:]]))
 
+    def inception_score(self, images):
+        """Compute the Inception Score; see the function."""
+        return inception_score(self._read(images)[1])
 
-def _finite(name, array):
-    array = to_numpy(array).astype('float64')
-    if not numpy.isfinite(array).all():
-        raise ValueError(f'{name} holds NaN or infinite numbers')
-    return array
+    def modified_inception_score(self, images, classes=None):
+        """Compute the modified Inception Score; see the function."""
+        return modified_inception_score(self._read(images)[1], classes)
 
+    def precision_recall(self, images, k=3, seed=0):
+        """Compute precision and recall; see the function.
 
-def _root(name, cov):
-    """Give a matrix R with R R^T = cov."""
-    if abs(cov - cov.T).max() > ROUNDING * abs(cov).max():
-        raise ValueError(f'{name} is not symmetric')
-    values, vectors = scipy.linalg.eigh(cov)
-    if values[0] < -ROUNDING * abs(values).max():
-        raise ValueError(
-            f'{name} has the eigenvalue {values[0]:.3g}; those of a '
-            'covariance matrix are not below 0'
-        )
-    return vectors * numpy.sqrt(numpy.maximum(values, 0))
+        Generated images are compared with as many real ones, or the other way
+        round, and at most 5000 of each; `seed` is that of the draw.
+        """
+        features, _ = self._read(images)
+        n = min(len(features), len(self._features), 5000)
+        rng = numpy.random.RandomState(seed)
+        real, fake = (X[rng.permutation(len(X))[:n]]
+                      for X in (self._features, features))
+        return precision_recall(real, fake, k)
 
+    def copying(self, images):
+        """Look for copies of real images, in features; see the function."""
+        return copying(self._read(images)[0], self._features)
 
-def _images(images, shape=None):
-    """Check images; `shape` is what one must have, any if `None`."""
-    images = to_numpy(images)
-    if images.ndim != 4 or len(images) < 2:
-        raise ValueError(
-            f'the images have shape {images.shape}; it has to be (n, '
-            'channels, height, width), with n at least 2'
-        )
-    _, channels, height, width = images.shape
-    if shape is not None and images.shape[1:] != shape:
-        raise ValueError(
-            f'the images have shape {images.shape[1:]} each, but the real '
-            f'ones have {shape}'
-        )
-    if (
-        channels not in (1, 3)
-        or not 8 <= min(height, width) <= max(height, width) <= 64
-    ):
-        raise ValueError(
-            f'the images have shape {images.shape[1:]} each; they must have '
-            '1 or 3 channels, and be from 8 to 64 pixels high and wide'
-        )
-    if images.dtype == 'uint8':
-        return images
-    if images.dtype.kind != 'f':
-        raise ValueError(
-            f'the images are of type {images.dtype}; they have to be floats '
-            'in [-1, 1], or uint8'
-        )
-    low, high = images.min(), images.max()
-    if numpy.isnan(low):
-        raise ValueError('the images hold NaN')
-    if low < -1 - ROUNDING or high > 1 + ROUNDING:
-        raise ValueError(
-            f'the images go from {low:.6g} to {high:.6g}, but have to be in '
-            '[-1, 1]'
-        )
-    return images
+    def summary(self, images, classes=None):
+        """Compute all measures.
 
+        Args:
+            images: generated ones.
+            classes: as in `modified_inception_score`.
 
-def _labels(labels, num_images):
-    labels = to_numpy(labels)
-    if labels.shape != (num_images,):
-        raise ValueError(
-            f'the labels have shape {labels.shape}, but there are '
-            f'{num_images} images: one label each is needed'
-        )
-    found = numpy.unique(labels)
-    if len(found) < 2 or not numpy.array_equal(found, range(len(found))):
-        raise ValueError(
-            'the labels have to be the integers from 0 to k - 1, each of them '
-            f'at least once, for k >= 2 classes; found {found[:20]}'
-        )
-    return labels.astype('int64')
-
-
-def _minibatch(images):
-    """Give images, floats or uint8, as float32 in [-1, 1] to MXNet."""
-    if images.dtype == 'uint8':
-        images = normalize(images)
-    return np.array(images, dtype='float32', ctx=mx.cpu())
-
-
-def _fit(net, images, labels, rows, num_epochs, rng):
-    """Train on `images[rows]`, with a learning rate that falls to 0."""
-    loss = gluon.loss.SoftmaxCELoss()
-    trainer = gluon.Trainer(net.collect_params(), 'adam')
-    # Only whole minibatches, or a single one where there are too few images
-    starts = range(0, max(len(rows) - BATCH_SIZE, 0) + 1, BATCH_SIZE)
-    step, num_steps = 0, num_epochs * len(starts)
-    for _ in range(num_epochs):
-        rows = rng.permutation(rows)
-        for start in starts:
-            batch = rows[start : start + BATCH_SIZE]
-            X = _minibatch(images[batch])
-            y = np.array(labels[batch], dtype='int32', ctx=mx.cpu())
-            trainer.set_learning_rate(LEARNING_RATE * (1 - step / num_steps))
-            with autograd.record():
-                _, logits = net(X)
-                L = loss(logits, y)
-            L.backward()
-            trainer.step(len(batch))
-            # Prepare the next minibatch during this one's backward pass, but
-            # not all of them, which could fill the memory.
-            L.wait_to_read()
-            step += 1
-
-
-def _read(net, images):
-    """Give the features, (n, 64), and the classes, (n,), of images."""
-    features, classes = [], []
-    for start in range(0, len(images), 256):
-        outputs = net(_minibatch(images[start : start + 256]))
-        features.append(outputs[0].asnumpy())
-        classes.append(outputs[1].asnumpy().argmax(axis=1))
-    return numpy.concatenate(features), numpy.concatenate(classes)
-
-
-def _cache_folder(cache):
-    if cache is not None:
-        return pathlib.Path(cache)
-    root = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    return pathlib.Path(root) / 'd2l_gan'
-
-
-def _save(path, arrays):
-    """Write arrays, after the SHA-256 of what the file holds."""
-    body = io.BytesIO()
-    numpy.savez(body, *arrays)
-    body = body.getvalue()
-    try:
-        with replacing(path) as draft:
-            draft.write_bytes(hashlib.sha256(body).digest() + body)
-    except OSError as error:
-        warnings.warn(
-            f'the classifier is not kept for the next time: {error}',
-            stacklevel=3,
-        )
-
-
-def _load(path):
-    """Read what `_save` wrote; `None` where that is not there or damaged."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, body = content[:32], content[32:]
-    if hashlib.sha256(body).digest() != digest:
-        return None
-    # Arrays only: NumPy does not unpickle unless told to.
-    with numpy.load(io.BytesIO(body)) as arrays:
-        return [arrays[name] for name in arrays.files]
+        Returns:
+            dict: `distance`, `inception_score`, `modified_inception_score`,
+            `precision`, `recall`, `copying`, and `rarest_class`, the share of
+            the class that is drawn least; floats.
+        """
+        precision, recall = self.precision_recall(images)
+        return {'distance': self.distance(images),
+                'inception_score': self.inception_score(images),
+                'modified_inception_score': self.modified_inception_score(
+                    images, classes),
+                'precision': precision, 'recall': recall,
+                'copying': self.copying(images),
+                'rarest_class': float(self.class_shares(images).min())}

@@ -177,3 +177,24 @@ def test_a_check_draws_no_random_numbers():
     numpy.testing.assert_array_equal(*draws)
     # Nor do the running statistics of batch norm move.
     numpy.testing.assert_array_equal(mean.data().asnumpy(), before)
+
+
+def test_finite_arrays_become_numpys():
+    for array in ([[1, 2]], np.array([[1, 2]]), numpy.array([[1, 2]], 'int8')):
+        made = checks.finite_array('X', array, ndim=2, min_rows=1)
+        assert type(made) is numpy.ndarray and made.dtype == 'float64'
+        assert made.tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    'array, message',
+    [
+        (numpy.zeros(3), r'X has shape \(3,\), but must have 2 axes, and at'),
+        (numpy.zeros((1, 3)), 'at least 2 rows'),
+        ([[0], [numpy.nan]], 'X holds NaN'),
+        ([[0], [-numpy.inf]], 'X holds NaN or infinite'),
+    ],
+)
+def test_what_is_no_finite_array(array, message):
+    with pytest.raises(ValueError, match=message):
+        checks.finite_array('X', array, ndim=2, min_rows=2)

@@ -1,20 +1,32 @@
-"""The measure: against closed forms, and generators whose fault is known."""
+"""The measures: against closed forms, and generators whose fault is known."""
 
+import math
 import random
 
 import mxnet as mx
 import numpy
 import pytest
 import scipy.linalg
+import scipy.spatial.distance
+import scipy.special
 from mxnet import np, npx
 from sklearn.datasets import load_digits
 
-from d2l_gan import evaluate
+from d2l_gan import classifier
 from d2l_gan.evaluate import (
     Judge,
+    copying,
+    covariance_root,
+    draw_mixture,
     frechet_distance,
+    grid_of_gaussians,
+    inception_score,
+    mode_coverage,
+    modified_inception_score,
     moments,
-    train_classifier,
+    nearest_examples,
+    precision_recall,
+    ring_of_gaussians,
 )
 
 npx.set_np()
@@ -48,18 +60,14 @@ def few(digits):
 @pytest.fixture
 def fits(monkeypatch):
     """A list that grows by one item with every training."""
-    calls, fit = [], evaluate._fit
+    calls, fit = [], classifier._fit
 
     def counting(*args):
         calls.append(args)
         fit(*args)
 
-    monkeypatch.setattr(evaluate, '_fit', counting)
+    monkeypatch.setattr(classifier, '_fit', counting)
     return calls
-
-
-def weights(net):
-    return [p.data().asnumpy() for p in net.collect_params().values()]
 
 
 def same(arrays, others):
@@ -139,6 +147,16 @@ def test_equal_gaussians(num_samples):
     )
 
 
+@pytest.mark.parametrize('num_samples', [200, 10, 1])
+def test_roots_of_covariances(num_samples):
+    _, cov = random_gaussian(0, 64, num_samples)
+    root = covariance_root(cov)
+    numpy.testing.assert_allclose(root @ root.T, cov, atol=1e-12)
+    for bad in (cov[:3], cov + numpy.eye(64, k=1)):
+        with pytest.raises(ValueError, match='cov is not symmetric'):
+            covariance_root(bad)
+
+
 eye = numpy.eye(2)
 
 
@@ -193,24 +211,387 @@ def test_what_has_no_moments(X, message):
         moments(X)
 
 
+# Mixtures with known modes
+
+
+def test_the_modes_of_the_ring_by_hand():
+    X, modes = ring_of_gaussians(50, num_modes=4, radius=3)
+    assert X.shape == (50, 2) and X.dtype == 'float32'
+    numpy.testing.assert_allclose(
+        modes, [[3, 0], [0, 3], [-3, 0], [0, -3]], atol=1e-12
+    )
+    # Neighbours on the ring are the side of an octagon apart.
+    _, modes = ring_of_gaussians(1)
+    steps = numpy.linalg.norm(modes - numpy.roll(modes, 1, axis=0), axis=1)
+    numpy.testing.assert_allclose(steps, 4 * math.sin(math.pi / 8))
+
+
+def test_the_modes_of_the_grid_by_hand():
+    X, modes = grid_of_gaussians(50)
+    assert X.shape == (50, 2) and X.dtype == 'float32'
+    expected = {(x, y) for x in range(-4, 5, 2) for y in range(-4, 5, 2)}
+    assert set(map(tuple, modes)) == expected and len(modes) == 25
+    _, modes = grid_of_gaussians(1, side=2, spacing=3)
+    assert set(map(tuple, modes)) == {
+        (-1.5, -1.5), (-1.5, 1.5), (1.5, -1.5), (1.5, 1.5)
+    }  # fmt: skip
+
+
+def test_draws_have_the_weights_and_the_spread_asked_for():
+    modes = numpy.array([[0, 0, 0], [10, 0, 0], [0, 10, 5]])
+    X = draw_mixture(30000, modes, 0.5, seed=1)
+    _, nearest = nearest_examples(X, modes)
+    shares = numpy.bincount(nearest) / len(X)
+    numpy.testing.assert_allclose(shares, 1 / 3, atol=0.015)
+    errors = X - modes[nearest]
+    numpy.testing.assert_allclose(errors.mean(axis=0), 0, atol=0.015)
+    numpy.testing.assert_allclose(
+        numpy.cov(errors.T), 0.25 * numpy.eye(3), atol=0.01
+    )
+    assert same([X], [draw_mixture(30000, modes, 0.5, seed=1)])
+    assert not same([X], [draw_mixture(30000, modes, 0.5, seed=2)])
+
+
+@pytest.mark.parametrize(
+    'call, message',
+    [
+        (lambda: ring_of_gaussians(0), 'n is 0'),
+        (lambda: grid_of_gaussians(9, std=0), 'std 0,'),
+        (lambda: ring_of_gaussians(9, std=math.nan), 'std nan'),
+        (lambda: ring_of_gaussians(9, num_modes=0), r'shape \(0, 2\)'),
+        (lambda: grid_of_gaussians(9, side=0), r'shape \(0, 2\)'),
+        (lambda: ring_of_gaussians(9, radius=math.nan), 'modes holds NaN'),
+        (lambda: draw_mixture(9, [0, 1], 1), r'modes has shape \(2,\)'),
+    ],
+)
+def test_what_is_no_mixture(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_coverage_by_hand():
+    modes = [[0, 0], [10, 0], [0, 10]]
+    X = np.array([[2.9, 0], [3.1, 0], [10, 3], [5, 5]])
+    assert mode_coverage(X, modes, 1) == (2, 0.5)
+    assert mode_coverage(X, modes, 1, num_std=3.5) == (2, 0.75)
+    assert mode_coverage(X, modes, 1.5) == (2, 0.75)
+    assert mode_coverage(X[3:], modes, 1) == (0, 0.0)
+    assert mode_coverage(X[:1], modes, 1) == (1, 1.0)
+
+
+@pytest.mark.parametrize('num_std', [1, 3, 3.5])
+def test_the_quality_of_the_truth_in_closed_form(num_std):
+    for draw in (ring_of_gaussians, grid_of_gaussians):
+        X, modes = draw(20000, std=0.05)
+        num_covered, quality = mode_coverage(X, modes, 0.05, num_std)
+        assert num_covered == len(modes)
+        expected = 1 - math.exp(-(num_std**2) / 2)
+        error = math.sqrt(expected * (1 - expected) / len(X))
+        assert quality == pytest.approx(expected, abs=4 * error)
+
+
+@pytest.mark.parametrize(
+    'X, modes, std, message',
+    [
+        ([[0, 0]], [[0, 0]], 0, 'std is 0'),
+        ([[0, 0]], [[0, 0]], math.nan, 'std is nan'),
+        ([[0, math.nan]], [[0, 0]], 1, 'X holds NaN'),
+        ([[0, 0, 0]], [[0, 0]], 1, r'X has shape \(1, 3\)'),
+        (numpy.zeros((0, 2)), [[0, 0]], 1, r'X has shape \(0, 2\)'),
+    ],
+)
+def test_what_covers_nothing(X, modes, std, message):
+    with pytest.raises(ValueError, match=message):
+        mode_coverage(X, modes, std)
+
+
+# Nearest examples
+
+
+def test_nearest_examples_against_all_distances():
+    rng = numpy.random.RandomState(0)
+    X, examples = (
+        rng.normal(size=(n, 3, 4, 2)).astype('float32') for n in (30, 50)
+    )
+    all_distances = scipy.spatial.distance.cdist(
+        X.reshape(30, -1).astype('float64'), examples.reshape(50, -1)
+    )
+    distances, indices = nearest_examples(np.array(X), np.array(examples))
+    numpy.testing.assert_allclose(distances, all_distances.min(axis=1))
+    assert indices.tolist() == all_distances.argmin(axis=1).tolist()
+    distances, indices = nearest_examples(X)
+    own = scipy.spatial.distance.squareform(
+        scipy.spatial.distance.pdist(X.reshape(30, -1).astype('float64'))
+    ) + numpy.diag([numpy.inf] * 30)
+    numpy.testing.assert_allclose(distances, own.min(axis=1))
+    assert indices.tolist() == own.argmin(axis=1).tolist()
+
+
+def test_copies_are_at_no_distance():
+    X = numpy.random.RandomState(0).normal(100, 1, (40, 64))
+    distances, indices = nearest_examples(X[::-1], X)
+    assert (distances == 0).all() and indices.tolist() == [*range(40)][::-1]
+    distances, indices = nearest_examples(numpy.concatenate((X, X)))
+    assert (distances == 0).all()
+    assert (abs(indices - numpy.arange(80)) == 40).all()
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (([[0, 1]], [[0, 1, 2]]), r'shape \(1, 2\).*\(1, 3\)'),
+        ((numpy.zeros((2, 4)), numpy.zeros((2, 2, 2))), 'equal shapes'),
+        (([0, 1], [0, 1]), r'shape \(2,\)'),
+        (([[0, 1]],), 'at least 2 examples'),
+        (([[0, 1]], numpy.zeros((0, 2))), 'at least 1 examples'),
+        (([[0, 1]], [[0, math.inf]]), 'examples holds NaN'),
+    ],
+)
+def test_what_has_no_nearest_example(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        nearest_examples(*arguments)
+
+
+# The Inception Score
+
+
+def logits_of(probs):
+    """Logits with these probabilities, with another constant in each row."""
+    rng = numpy.random.RandomState(0)
+    return numpy.log(probs) + rng.normal(0, 5, (len(probs), 1))
+
+
+def divergence(p, q):
+    return scipy.special.rel_entr(p, q).sum()
+
+
+@pytest.mark.parametrize(
+    'probs, expected',
+    [
+        ([[0.2, 0.3, 0.5]], 1),
+        ([[0.2, 0.3, 0.5]] * 7, 1),
+        # Mean (1/2, 1/2); entropies H(0.9), twice
+        (
+            [[0.9, 0.1], [0.1, 0.9]],
+            2 * 0.9**0.9 * 0.1**0.1,
+        ),
+        # (3/4, 1/4) against a mean of (1/2, 1/2), and so on
+        (
+            [[0.75, 0.25], [0.25, 0.75], [0.5, 0.5], [0.5, 0.5]],
+            math.exp((0.75 * math.log(1.5) + 0.25 * math.log(0.5)) / 2),
+        ),
+    ],
+)
+def test_inception_scores_by_hand(probs, expected):
+    score = inception_score(logits_of(probs))
+    assert isinstance(score, float)
+    assert score == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize('sureness', [100, 1e4, 1e30])
+def test_sure_of_all_classes_equally_often(sureness):
+    # Probabilities that are 0 in floating point, and their logarithms
+    logits = numpy.eye(7, dtype='float32').repeat(3, axis=0) * sureness
+    assert inception_score(logits) == pytest.approx(7, rel=1e-12)
+    # Of two classes only
+    assert inception_score(logits[:6]) == pytest.approx(2, rel=1e-12)
+    assert modified_inception_score(logits) == 1
+
+
+def test_the_inception_score_against_its_definition():
+    probs = numpy.random.RandomState(0).dirichlet([0.3] * 5, 20)
+    mean = probs.mean(axis=0)
+    expected = numpy.exp(numpy.mean([divergence(p, mean) for p in probs]))
+    logits = logits_of(probs)
+    assert inception_score(np.array(logits)) == pytest.approx(expected)
+    assert 1 <= inception_score(logits) <= 5
+
+
+@pytest.mark.parametrize('score', [inception_score, modified_inception_score])
+@pytest.mark.parametrize(
+    'logits, message',
+    [
+        ([[0, math.nan]], 'logits holds NaN'),
+        # The logarithm of a probability of 0
+        ([[0, -math.inf]], 'logits holds NaN or infinite'),
+        ([0, 1], r'logits has shape \(2,\)'),
+        (numpy.zeros((0, 10)), 'at least 1 rows'),
+    ],
+)
+def test_what_are_no_logits(score, logits, message):
+    with pytest.raises(ValueError, match=message):
+        score(logits)
+
+
+# The modified Inception Score
+
+
+def score_by_pairs(probs, classes):
+    scores = []
+    for k in range(probs.shape[1]):
+        members = probs[classes == k]
+        pairs = [divergence(p, q) for p in members for q in members]
+        scores.append(math.exp(numpy.mean(pairs)) if pairs else 1)
+    return numpy.mean(scores)
+
+
+def test_a_pair_by_hand():
+    # Two images of class 0, none of class 1, which counts 1
+    a = 0.9 * math.log(0.9 / 0.6) + 0.1 * math.log(0.1 / 0.4)
+    b = 0.6 * math.log(0.6 / 0.9) + 0.4 * math.log(0.4 / 0.1)
+    score = modified_inception_score(logits_of([[0.9, 0.1], [0.6, 0.4]]))
+    assert isinstance(score, float)
+    assert score == pytest.approx((math.exp((a + b) / 4) + 1) / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize('spread', [0.1, 1, 10])
+def test_one_pass_is_all_pairs(spread):
+    probs = numpy.random.RandomState(0).dirichlet([1 / spread] * 4, 60)
+    probs = 0.999 * probs + 0.001 / 4
+    logits, seen = logits_of(probs), probs.argmax(axis=1)
+    asked = numpy.arange(60) % 3
+    for classes, given in ((seen, None), (asked, asked)):
+        assert modified_inception_score(logits, given) == pytest.approx(
+            score_by_pairs(probs, classes), rel=1e-10
+        )
+
+
+def test_one_image_and_images_without_diversity():
+    one = logits_of([[0.2, 0.5, 0.3]])
+    assert modified_inception_score(one) == 1
+    for classes in (None, [2] * 5):
+        assert modified_inception_score(
+            one.repeat(5, axis=0), classes
+        ) == pytest.approx(1, abs=1e-12)
+
+
+def test_probabilities_too_small_for_floats():
+    # e**-200 is 0 in float32; its logarithm is -200. Half of the pairs have
+    # a divergence of 200, and class 1 is empty.
+    logits = numpy.array([[200, 0], [0, 200]], 'float32')
+    score = modified_inception_score(logits, [0, 0])
+    assert score == pytest.approx((math.exp(100) + 1) / 2, rel=1e-6)
+    with pytest.raises(ValueError, match=r'class 0 .* is 5000, too much'):
+        modified_inception_score(50 * logits, [0, 0])
+
+
+@pytest.mark.parametrize(
+    'classes, message',
+    [
+        ([0, 1], r'shape \(2,\).*shape \(3, 2\)'),
+        ([[0], [1], [0]], r'classes has shape \(3, 1\)'),
+        ([0, 1, 2], 'from 0 to 1'),
+        ([0, -1, 1], 'from 0 to 1'),
+        ([0, 0.5, 1], 'from 0 to 1'),
+        ([0, math.nan, 1], 'classes holds NaN'),
+    ],
+)
+def test_what_are_no_classes(classes, message):
+    with pytest.raises(ValueError, match=message):
+        modified_inception_score(numpy.zeros((3, 2)), classes)
+
+
+# Precision and recall
+
+
+def test_balls_on_a_line_by_hand():
+    # With k = 1: radii 1 around the real ones, 3.4, 0.2, 0.2 and 5.9 around
+    # the others
+    real, fake = (
+        numpy.array(X).reshape(-1, 1)
+        for X in ([0, 1, 2, 3], [0.5, 3.9, 4.1, 10])
+    )
+    assert precision_recall(real, fake, k=1) == (0.5, 1.0)
+    # Radii 2, 1, 1 and 2; and 3.6, 3.4, 3.6 and 6.1, with k = 2
+    assert precision_recall(real, fake, k=2) == (0.75, 1.0)
+    assert precision_recall(fake, real, k=1) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize('n, m', [(60, 40), (3200, 3300)])
+def test_balls_against_all_distances(n, m):
+    rng = numpy.random.RandomState(0)
+    real, fake = rng.normal(0, 1, (n, 2)), rng.normal(0.7, 0.8, (m, 2))
+    expected = []
+    for centers, X in ((real, fake), (fake, real)):
+        among = scipy.spatial.distance.cdist(centers, centers)
+        radii = numpy.partition(among, 3, axis=1)[:, 3]
+        distances = scipy.spatial.distance.cdist(X, centers)
+        expected.append((distances <= radii).any(axis=1).mean())
+    assert precision_recall(real, fake) == pytest.approx(expected)
+
+
+def test_equal_and_distant_sets():
+    X = numpy.random.RandomState(0).normal(100, 1, (50, 64))
+    assert precision_recall(X, X) == (1, 1)
+    assert precision_recall(X, np.array(X)) == pytest.approx((1, 1))
+    assert precision_recall(X, X + 100) == (0, 0)
+    # Balls of radius 0
+    one = X[:1].repeat(10, axis=0)
+    assert precision_recall(one, one) == (1, 1)
+    assert precision_recall(X, one) == (1, 1 / 50)
+
+
+@pytest.mark.parametrize(
+    'real, fake, k, message',
+    [
+        (numpy.zeros((9, 2)), numpy.zeros((9, 3)), 3, r'real has .*\(9, 3\)'),
+        (numpy.zeros((3, 2)), numpy.zeros((9, 2)), 3, 'real .* least 4 rows'),
+        (numpy.zeros((9, 2)), numpy.zeros((1, 2)), 1, 'fake .* least 2 rows'),
+        (numpy.zeros((9, 2)), numpy.zeros((9, 2)), 0, 'k is 0'),
+        (numpy.zeros(9), numpy.zeros((9, 2)), 3, r'real has shape \(9,\)'),
+        (numpy.zeros((9, 2)), numpy.full((9, 2), math.nan), 3, 'fake holds'),
+    ],
+)
+def test_what_has_no_precision(real, fake, k, message):
+    with pytest.raises(ValueError, match=message):
+        precision_recall(real, fake, k)
+
+
+# Copies
+
+
+def test_copying_by_hand():
+    # The real ones are 1, 1 and 2 from others; the fakes 0 and 1.5.
+    real = [[0], [1], [3]]
+    assert copying([[0], [4.5]], real) == pytest.approx(4 / 6)
+    assert copying([[4.5]], real) == pytest.approx(1 / 3)
+    # A tie with two, nearer than the third
+    assert copying([[-1]], real) == pytest.approx((0.5 + 0.5 + 1) / 3)
+
+
+def test_copies_and_honest_draws():
+    rng = numpy.random.RandomState(0)
+    X, new = rng.normal(size=(2, 600, 1, 3, 3)).astype('float32')
+    assert copying(X[:100], X) == 1
+    assert copying(X, X) == 1
+    assert 0.45 < copying(new, X) < 0.55
+    assert copying(new + 100, X) == 0
+    # Half and half
+    half = numpy.concatenate((new[:300], X[:300]))
+    assert 0.7 < copying(half, X) < 0.8
+    # Nothing but ties
+    assert copying(numpy.zeros((5, 2)), numpy.zeros((7, 2))) == 0.5
+
+
+@pytest.mark.parametrize(
+    'fake, real, message',
+    [
+        ([[0, 0]], [[0, 0]], 'at least 2 examples'),
+        ([[0, 0]], [[0], [1]], 'equal shapes'),
+        ([[math.nan]], [[0], [1]], 'X holds NaN'),
+    ],
+)
+def test_what_copies_nothing(fake, real, message):
+    with pytest.raises(ValueError, match=message):
+        copying(fake, real)
+
+
 # The judge
 
 
 def test_the_classifier_knows_digits(judge):
     assert 0.97 <= judge.accuracy <= 1
     assert judge.num_classes == 10
-
-
-def test_the_accuracy_is_that_on_images_never_seen(few, tmp_path):
-    # Nobody can learn labels drawn by a coin.
-    images, labels = few
-    coins = numpy.random.RandomState(0).randint(0, 2, len(labels))
-    net, accuracy = train_classifier(
-        images, coins, cache=tmp_path, num_epochs=100
-    )
-    _, classes = evaluate._read(net, images)
-    assert (classes == coins).mean() > 0.85
-    assert accuracy < 0.75
 
 
 @pytest.mark.parametrize('shape', [(3, 8, 8), (3, 64, 10), (1, 9, 33)])
@@ -308,6 +689,133 @@ def test_images_of_mxnet_and_of_bytes(judge, digits):
         assert judge.distance(other) == pytest.approx(distance, rel=1e-4)
 
 
+# All measures of the judge
+
+
+@pytest.fixture(scope='module')
+def half(digits, cache):
+    """A judge of two thirds of the digits, these, and the others."""
+    images, labels = digits
+    order = numpy.random.RandomState(1).permutation(len(labels))
+    seen, new = order[:1200], order[1200:]
+    judge = Judge(images[seen], labels[seen], cache=cache)
+    return judge, images[seen], images[new], labels[new]
+
+
+def test_the_judge_measures_what_the_functions_do(half):
+    judge, seen, new, labels = half
+    features, logits = classifier.classify(judge._net, new)
+    real_features, _ = classifier.classify(judge._net, seen)
+    assert judge.inception_score(new) == inception_score(logits)
+    for classes in (None, labels):
+        assert judge.modified_inception_score(
+            new, classes
+        ) == modified_inception_score(logits, classes)
+    assert judge.copying(new) == copying(features, real_features)
+    # As many real ones, drawn at random
+    n = len(new)
+    measured = [judge.precision_recall(new, seed=seed) for seed in range(5)]
+    assert measured[0] == judge.precision_recall(new) != measured[1]
+    expected = [precision_recall(real_features[i : i + n], features)
+                for i in (0, 1200 - n)]  # fmt: skip
+    numpy.testing.assert_allclose(
+        numpy.mean(measured, axis=0), numpy.mean(expected, axis=0), atol=0.04
+    )
+    # More generated than real ones
+    precision, recall = judge.precision_recall(
+        numpy.concatenate((seen, new)), k=5
+    )
+    assert 0.85 < precision <= 1 and 0.85 < recall <= 1
+
+
+def test_the_summary_is_all_measures(half):
+    judge, _, new, labels = half
+    summary = judge.summary(new, labels)
+    precision, recall = judge.precision_recall(new)
+    assert summary == {
+        'distance': judge.distance(new),
+        'inception_score': judge.inception_score(new),
+        'modified_inception_score': judge.modified_inception_score(
+            new, labels
+        ),
+        'precision': precision,
+        'recall': recall,
+        'copying': judge.copying(new),
+        'rarest_class': judge.class_shares(new).min(),
+    }
+    assert all(type(value) is float for value in summary.values())
+    assert judge.summary(new) != summary
+
+
+def test_each_fault_is_noticed_by_the_measure_made_for_it(half):
+    judge, seen, new, labels = half
+    perfect, n = judge.summary(new[:500]), 500
+    rng = numpy.random.RandomState(0)
+    few = judge.summary(new[labels < 5].repeat(2, axis=0)[:n])
+    assert few['recall'] < 0.7 * perfect['recall']
+    assert few['inception_score'] < 6 < 8 < perfect['inception_score']
+    thief = judge.summary(seen[:n])
+    assert thief['copying'] == 1 and 0.4 < perfect['copying'] < 0.6
+    assert thief['distance'] < perfect['distance']
+    same = judge.summary(seen[:20].repeat(n // 20, axis=0))
+    assert same['modified_inception_score'] < 1.1
+    assert perfect['modified_inception_score'] > 1.1
+    noise = rng.normal(0, 0.7, (n, *new.shape[1:]))
+    noisy = judge.summary(numpy.clip(new[:n] + noise, -1, 1))
+    assert noisy['precision'] < 0.8 * perfect['precision']
+    # The wrong way
+    assert (
+        noisy['modified_inception_score'] > perfect['modified_inception_score']
+    )
+
+
+def test_all_measures_without_labels(half, cache):
+    _, seen, new, _ = half
+    judge = Judge(seen[:600], cache=cache, num_epochs=15)
+    summary = judge.summary(new)
+    assert all(map(math.isfinite, summary.values()))
+    assert 5 < summary['inception_score'] <= 10
+    assert summary['recall'] > 0.7
+    assert judge.summary(seen[:300])['copying'] == 1
+
+
+# Images without labels
+
+
+def test_clusters_stand_in_for_labels(tmp_path):
+    # Ten colours, ten or more images of each
+    rng = numpy.random.RandomState(0)
+    colours = numpy.array(
+        [[r, g, b] for r in (-0.8, 0, 0.8) for g in (-0.8, 0.8) for b in
+         (-0.8, 0.8)][:10]
+    )  # fmt: skip
+    sizes = 10 + numpy.arange(10)
+    groups = rng.permutation(numpy.repeat(numpy.arange(10), sizes))
+    noise = rng.uniform(-0.2, 0.2, (len(groups), 3, 17, 9))
+    images = colours[groups][:, :, None, None] + noise
+    judge = Judge(images, cache=tmp_path, num_epochs=100)
+    assert judge.num_classes == 10 and judge.accuracy > 0.9
+    # The largest first: the last colour has the most images.
+    for group in range(10):
+        shares = judge.class_shares(images[groups == group])
+        assert shares[9 - group] == 1
+    again = Judge(images, cache=tmp_path, num_epochs=100)
+    assert numpy.array_equal(again._features, judge._features)
+    # The cache knows the clusters, too.
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize('num_images', [2, 9, 500])
+def test_too_few_images_for_clusters(tmp_path, num_images):
+    images = numpy.zeros((num_images, 1, 8, 8))
+    # Nine that differ at most
+    images[:9] += numpy.linspace(-1, 0, len(images[:9])).reshape(-1, 1, 1, 1)
+    with pytest.raises(
+        ValueError, match=rf'only {min(num_images, 9)} of the {num_images} '
+    ):
+        Judge(images, cache=tmp_path)
+
+
 # Cache and repeatability
 
 
@@ -320,67 +828,6 @@ def test_from_the_cache_the_same_comes_without_training(
     assert again.accuracy == judge.accuracy
     fake = digits[0][:99, :, ::-1]
     assert again.distance(fake) == judge.distance(fake)
-
-
-def test_other_data_or_settings_are_trained_anew(few, tmp_path, fits):
-    images, labels = few
-    other = images.copy()
-    other[-1, 0, 0, 0] += 0.5
-    for arguments, settings in (
-        ((images, labels), {}),
-        ((other, labels), {}),
-        ((images, 1 - labels), {}),
-        ((images[:, :, ::-1], labels), {}),
-        ((images, labels), {'seed': 1}),
-        ((images, labels), {'num_epochs': 2}),
-    ):
-        before = len(fits)
-        for _ in range(2):
-            train_classifier(
-                *arguments, cache=tmp_path, **{'num_epochs': 1, **settings}
-            )
-        assert len(fits) == before + 1
-    assert len(list(tmp_path.iterdir())) == len(fits)
-
-
-def damage(content):
-    """Yield damaged versions of a file."""
-    yield b''
-    yield content[:20]
-    yield content[:-1]
-    yield content + b'\0'
-    for i in (0, 40, len(content) // 2, len(content) - 1):
-        yield content[:i] + bytes([content[i] ^ 4]) + content[i + 1 :]
-
-
-def test_a_damaged_file_is_not_trusted(few, tmp_path, fits):
-    settings = {'cache': tmp_path, 'num_epochs': 1}
-    net, accuracy = train_classifier(*few, **settings)
-    (path,) = tmp_path.iterdir()
-    content = path.read_bytes()
-    for i, damaged in enumerate(damage(content)):
-        path.write_bytes(damaged)
-        for _ in range(2):
-            again, its_accuracy = train_classifier(*few, **settings)
-            assert same(weights(again), weights(net))
-            assert its_accuracy == accuracy
-        assert len(fits) == i + 2
-        assert path.read_bytes() == content
-
-
-def test_the_seed_alone_decides(few, tmp_path):
-    nets = []
-    for i, seed in enumerate((0, 0, 1)):
-        # What came before makes no difference.
-        mx.random.seed(i)
-        numpy.random.seed(i)
-        nets.append(
-            train_classifier(
-                *few, cache=tmp_path / str(i), seed=seed, num_epochs=2
-            )[0]
-        )
-    assert same(weights(nets[0]), weights(nets[1]))
-    assert not same(weights(nets[0]), weights(nets[2]))
 
 
 def test_judging_changes_no_random_numbers(few, tmp_path):
@@ -399,31 +846,10 @@ def test_judging_changes_no_random_numbers(few, tmp_path):
             judge.distance(few[0])
             judge.class_shares(few[0])
             judge.floor()
+            judge.summary(few[0])
         results.append(draws())
     assert same(results[0], results[1])
     assert same(results[0], results[2])
-
-
-@pytest.mark.parametrize(
-    'variable, folder',
-    [('XDG_CACHE_HOME', 'd2l_gan'), ('HOME', '.cache/d2l_gan')],
-)
-def test_the_usual_place_of_the_cache(
-    few, tmp_path, monkeypatch, variable, folder
-):
-    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
-    monkeypatch.setenv(variable, str(tmp_path))
-    train_classifier(*few, num_epochs=1)
-    (path,) = (tmp_path / folder).iterdir()
-    assert path.name.startswith('classifier-')
-
-
-def test_a_cache_that_cannot_be_written(few, tmp_path):
-    (tmp_path / 'file').write_text('in the way')
-    with pytest.warns(UserWarning, match='classifier is not kept'):
-        net, _ = train_classifier(*few, cache=tmp_path / 'file', num_epochs=1)
-    expected, _ = train_classifier(*few, cache=tmp_path, num_epochs=1)
-    assert same(weights(net), weights(expected))
 
 
 # Bad input
@@ -450,7 +876,15 @@ def with_one(value):
     ],
 )
 def test_what_are_no_images(judge, images, message):
-    for call in (judge.distance, judge.class_shares):
+    for call in (
+        judge.distance,
+        judge.class_shares,
+        judge.inception_score,
+        judge.modified_inception_score,
+        judge.precision_recall,
+        judge.copying,
+        judge.summary,
+    ):
         with pytest.raises(ValueError, match=message):
             call(images)
     with pytest.raises(ValueError, match=message):
@@ -469,41 +903,3 @@ def test_images_unlike_the_real_ones(judge, shape):
     for call in (judge.distance, judge.class_shares):
         with pytest.raises(ValueError, match=r'real ones have \(1, 16, 16\)'):
             call(numpy.zeros((4, *shape)))
-
-
-@pytest.mark.parametrize('shape', [(2, 16, 16), (1, 7, 16), (1, 16, 65)])
-def test_real_images_out_of_range(shape):
-    with pytest.raises(ValueError, match=r'1 or 3 channels.*8 to 64'):
-        Judge(numpy.zeros((4, *shape)), [0, 1, 0, 1])
-
-
-@pytest.mark.parametrize(
-    'labels, message',
-    [
-        ([0, 1, 0], r'shape \(3,\), but there are 4 images'),
-        ([[0], [1], [0], [1]], r'shape \(4, 1\)'),
-        ([0, 2, 0, 2], r'found \[0 2\]'),
-        ([1, 2, 1, 2], 'from 0 to k - 1'),
-        ([-1, 0, 1, 0], 'from 0 to k - 1'),
-        ([0, 0.5, 1, 0], 'from 0 to k - 1'),
-        ([0, numpy.nan, 1, 0], 'from 0 to k - 1'),
-        ([0, 0, 0, 0], 'k >= 2'),
-    ],
-)
-def test_bad_labels(labels, message):
-    with pytest.raises(ValueError, match=message):
-        Judge(blank, labels)
-
-
-def test_no_epoch():
-    with pytest.raises(ValueError, match='num_epochs is 0'):
-        train_classifier(blank, [0, 1, 0, 1], num_epochs=0)
-
-
-def test_the_legacy_mode_of_mxnet():
-    npx.reset_np()
-    try:
-        with pytest.raises(ValueError, match=r'npx\.set_np\(\)'):
-            Judge(blank, [0, 1, 0, 1])
-    finally:
-        npx.set_np()
