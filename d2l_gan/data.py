@@ -25,6 +25,7 @@ from mxnet import gluon, np
 from mxnet.gluon.utils import _get_repo_file_url
 from tqdm import tqdm
 
+from d2l_gan.checks import to_numpy
 from d2l_gan.files import replacing
 
 __all__ = ['load_images', 'normalize', 'read_images']
@@ -40,7 +41,9 @@ SUFFIXES = ('.png', '.jpg', '.jpeg')
 SIZE = 64
 
 
-def load_images(batch_size, name=None, size=None, shuffle=True, train=True):
+def load_images(
+    batch_size, name=None, size=None, shuffle=True, train=True, *, labels=None
+):
     """Load images as minibatches.
 
     Args:
@@ -49,6 +52,7 @@ def load_images(batch_size, name=None, size=None, shuffle=True, train=True):
         shuffle: whether the order is drawn anew every epoch, by
             `numpy.random`.
         name, size, train: as in `read_images`.
+        labels: one for each image, in the place of those of the data set.
 
     Returns:
         gluon.data.DataLoader: gives tuples (X, y), or X alone where there are
@@ -57,12 +61,19 @@ def load_images(batch_size, name=None, size=None, shuffle=True, train=True):
         (batch_size,).
 
     Raises:
-        ValueError: if `batch_size` is below 1.
+        ValueError: if `batch_size` is below 1, or there is not a label for
+            each image.
         ValueError, OSError: as in `read_images`.
     """
     if batch_size < 1:
         raise ValueError(f'batch_size is {batch_size}, but must be at least 1')
-    images, labels = read_images(name, size, train)
+    images, own = read_images(name, size, train)
+    labels = own if labels is None else to_numpy(labels)
+    if labels is not None and labels.shape != (len(images),):
+        raise ValueError(
+            f'the labels have shape {labels.shape}, but there are '
+            f'{len(images)} images: one label each is needed'
+        )
 
     def batchify(indices):
         X = np.array(normalize(images[indices]))

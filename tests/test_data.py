@@ -262,6 +262,16 @@ def test_without_labels_there_is_x_alone(tmp_path):
     assert (X[0, 0] == 1).all() and (X[0, 1:] == -1).all()
 
 
+def test_labels_of_ones_own(tmp_path):
+    picture(tmp_path / '1.png', RED)
+    picture(tmp_path / '2.png', WHITE)
+    loader = load_images(2, tmp_path, 4, shuffle=False, labels=[5, 3])
+    ((X, y),) = loader
+    assert X.shape == (2, 3, 4, 4) and y.asnumpy().tolist() == [5, 3]
+    with pytest.raises(ValueError, match=r'shape \(1,\).* 2 images'):
+        load_images(2, tmp_path, 4, labels=[5])
+
+
 def test_the_last_minibatch_is_short():
     loader = load_images(256, shuffle=False)
     # 1797 = 7 * 256 + 5
