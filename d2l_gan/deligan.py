@@ -1,0 +1,229 @@
+"""A Mixture for a Latent: DeLiGAN, as chapters/deligan.md teaches it.
+
+Made from that chapter by `make lib`: edit the chapter, not this file.
+"""
+# ruff: noqa: I001
+# fmt: off
+# Its text below this line has the SHA-256 a6db1807f6906989.
+
+import types
+from d2l_gan.train import update_D, update_G
+from mxnet import init, np
+from mxnet.gluon import nn
+
+__all__ = [
+    'GroupedDense',
+    'MixtureLatent',
+    'RegularizedUpdate',
+    'ThresholdStep',
+    'alternate',
+]
+
+
+class MixtureLatent(nn.HybridBlock):
+    """Turn draws from N(0, I) into draws from a mixture that is learned.
+
+    Row i becomes mu + sigma * row, with the mu and sigma of component
+    i mod `num_components`, so that the components have equal weights. Any
+    generator can begin with this block. After Gurumurthy, Sarvadevabhatla
+    and Babu, "DeLiGAN: generative adversarial networks for diverse and
+    limited data" (2017).
+
+    Args:
+        num_components: how many Gaussians there are, at least 1.
+        latent_dim: the length of a latent vector, at least 1.
+        sigma: every component's first standard deviation, above 0.
+
+    Attributes:
+        mu, sigma: parameters of shape (num_components, latent_dim). `mu`
+            starts from U(-1, 1); both have their start whatever the
+            initialiser of the network.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Taught in chapters/deligan.md, "A Latent That Learns".
+    """
+    def __init__(self, num_components, latent_dim, sigma=0.2):
+        super().__init__()
+        for name, value in (('num_components', num_components),
+                            ('latent_dim', latent_dim)):
+            if value < 1:
+                raise ValueError(f'{name} is {value}, but has to be at '
+                                 'least 1')
+        if not 0 < sigma < float('inf'):
+            raise ValueError(f'sigma is {sigma}, but has to be above 0 and '
+                             'finite')
+        self.num_components, self.latent_dim = num_components, latent_dim
+        shape = (num_components, latent_dim)
+        with self.name_scope():
+            self.mu = self.params.get('mu', shape=shape, init=init.Uniform(1))
+            self.sigma = self.params.get('sigma', shape=shape,
+                                         init=init.Constant(sigma))
+
+    def hybrid_forward(self, F, Z, mu, sigma):
+        """Map (batch_size, latent_dim) to the same shape."""
+        i = F.np.mod(F.npx.arange_like(Z, axis=0), self.num_components)
+        # Latents of length 1 would be broadcast; this makes them an error.
+        Z = F.npx.reshape(Z, (-1, self.latent_dim))
+        return F.np.take(mu, i, axis=0) + F.np.take(sigma, i, axis=0) * Z
+
+
+class RegularizedUpdate:
+    """An `update_G` whose loss has a term against narrow components.
+
+    The term is strength * mean((1 - sigma)**2), over all elements of sigma.
+    It is the regulariser of the DeLiGAN (Gurumurthy, Sarvadevabhatla and
+    Babu, 2017). Called and returning as `update_G`; the loss includes the
+    term.
+
+    Args:
+        mixture: the `MixtureLatent` that the generator begins with.
+        strength: the weight of the term, at least 0; the authors took 0.1 for
+            points and 1/3 for digits.
+
+    Raises:
+        ValueError: if `strength` is negative.
+
+    Taught in chapters/deligan.md, "Why Deviations Shrink".
+    """
+    def __init__(self, mixture, strength):
+        if not strength >= 0:
+            raise ValueError(f'strength is {strength}, but has to be at '
+                             'least 0')
+        self.mixture, self.strength = mixture, strength
+
+    def __call__(self, Z, net_D, net_G, loss, trainer_G):
+        def regularized(logits, labels):
+            sigma = self.mixture.sigma.data(logits.ctx)
+            # Every example pays, so that the mean over examples does
+            return (loss(logits, labels)
+                    + self.strength * ((1 - sigma) ** 2).mean())
+
+        return update_G(Z, net_D, net_G, regularized, trainer_G)
+
+
+def alternate(update_G):
+    """Make a step that is `adversarial_step` with another `update_G`.
+
+    Args:
+        update_G: called as `d2l_gan.train.update_G` is.
+
+    Returns:
+        function: trains both networks on a minibatch, the discriminator
+        first; called and returning as `adversarial_step`.
+
+    Taught in chapters/deligan.md, "Why Deviations Shrink".
+    """
+    def step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
+        return (update_D(X, Z, net_D, net_G, loss, trainer_D),
+                update_G(Z, net_D, net_G, loss, trainer_G))
+
+    return step
+
+
+class GroupedDense(nn.HybridBlock):
+    """Many dense layers side by side, each for its share of the rows.
+
+    Of n rows the first n / num_groups go through the first layer, as many
+    after them through the second, and so on.
+
+    Args:
+        num_groups: how many layers there are, at least 1.
+        units: outputs of each layer.
+        in_units: inputs of each layer.
+        activation: as in `nn.Dense`.
+
+    Raises:
+        ValueError: if `num_groups` is below 1.
+
+    Taught in chapters/deligan.md, "Points, and Five Rivals".
+    """
+    def __init__(self, num_groups, units, in_units, activation=None):
+        super().__init__()
+        if num_groups < 1:
+            raise ValueError(f'num_groups is {num_groups}, but has to be at '
+                             'least 1')
+        self.shape = num_groups, units, in_units
+        self.activation = activation
+        with self.name_scope():
+            # Two axes, since initialisers take the second for the inputs
+            self.weight = self.params.get(
+                'weight', shape=(num_groups * units, in_units))
+            self.bias = self.params.get('bias', shape=(num_groups, 1, units),
+                                        init='zeros')
+
+    def hybrid_forward(self, F, X, weight, bias):
+        """Map (n, in_units) to (n, units), n a multiple of num_groups."""
+        num_groups, units, in_units = self.shape
+        X = F.npx.reshape(X, (num_groups, -1, in_units))
+        W = F.npx.reshape(weight, self.shape)
+        Y = F.npx.batch_dot(X, W, transpose_b=True) + bias
+        if self.activation:
+            Y = F.npx.activation(Y, act_type=self.activation)
+        return F.npx.reshape(Y, (-1, units))
+
+
+class ThresholdStep:
+    """A step in which the generator's loss decides which network trains.
+
+    Five times with each minibatch: if the generator's mean loss is above
+    the threshold, the generator takes a step, else the discriminator. The
+    threshold moves so that neither is left behind. It is the schedule of the
+    code of the DeLiGAN (Gurumurthy, Sarvadevabhatla and Babu, 2017) for
+    points. Called and returning as `adversarial_step`, with the last losses
+    of the minibatch.
+
+    Args:
+        minibatches_per_epoch: at least 1.
+        update_G: called as `d2l_gan.train.update_G` is.
+
+    Attributes:
+        threshold: of the generator's loss; 1 at first.
+        floor: the threshold does not fall below it; 0.73 at first.
+        balance: the generator's steps minus the discriminator's, since the
+            threshold last moved.
+
+    Raises:
+        ValueError: if `minibatches_per_epoch` is below 1.
+
+    Taught in chapters/deligan.md, "A Loss That Decides Who Learns".
+    """
+    def __init__(self, minibatches_per_epoch, update_G=update_G):
+        if minibatches_per_epoch < 1:
+            raise ValueError('minibatches_per_epoch is '
+                             f'{minibatches_per_epoch}, but has to be at '
+                             'least 1')
+        self.minibatches_per_epoch = minibatches_per_epoch
+        self.update_G = update_G
+        self.threshold, self.floor, self.balance = 1.0, 0.73, 0
+        self.num_minibatches = 0
+
+    def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
+        self.adjust()
+        ones, loss_D = np.ones((len(Z),), ctx=Z.ctx), None
+        for _ in range(5):
+            loss_G = loss(net_D(net_G(Z)), ones).sum()
+            if float(loss_G) > self.threshold * len(Z):
+                self.update_G(Z, net_D, net_G, loss, trainer_G)
+                self.balance += 1
+            else:
+                loss_D = update_D(X, Z, net_D, net_G, loss, trainer_D)
+                self.balance -= 1
+        if loss_D is None:  # wanted all the same, without a step
+            idle = types.SimpleNamespace(step=lambda batch_size: None)
+            loss_D = update_D(X, Z, net_D, net_G, loss, idle)
+        return loss_D, loss_G
+
+    def adjust(self):
+        """Move floor and threshold, before each minibatch."""
+        new_epoch = self.num_minibatches % self.minibatches_per_epoch == 0
+        if new_epoch and self.balance < -1000:
+            self.floor = max(self.floor - 0.005, 0.70)
+        self.num_minibatches += 1
+        if self.balance > 10:
+            self.threshold = min(self.threshold + 0.01, 1.0)
+            self.balance = 0
+        elif self.balance < -150 and self.threshold > self.floor:
+            self.threshold = max(self.threshold - 0.001, self.floor)
+            self.balance = 0
