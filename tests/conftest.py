@@ -4,6 +4,7 @@ import matplotlib
 import pytest
 
 import d2l_gan  # noqa: F401
+from d2l_gan import classifier
 
 matplotlib.use('agg')
 
@@ -35,3 +36,16 @@ def make_book(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """A list that grows by one item with every training of a classifier."""
+    calls, fit = [], classifier._fit
+
+    def counting(*args):
+        calls.append(args)
+        fit(*args)
+
+    monkeypatch.setattr(classifier, '_fit', counting)
+    return calls

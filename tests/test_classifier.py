@@ -24,19 +24,6 @@ def few():
     return images.reshape(-1, 1, 8, 8).astype('float32') / 8 - 1, labels
 
 
-@pytest.fixture
-def fits(monkeypatch):
-    """A list that grows by one item with every training."""
-    calls, fit = [], classifier._fit
-
-    def counting(*args):
-        calls.append(args)
-        fit(*args)
-
-    monkeypatch.setattr(classifier, '_fit', counting)
-    return calls
-
-
 def weights(net):
     return [p.data().asnumpy() for p in net.collect_params().values()]
 

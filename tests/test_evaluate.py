@@ -12,7 +12,7 @@ import scipy.special
 from mxnet import np, npx
 from sklearn.datasets import load_digits
 
-from d2l_gan import classifier
+from d2l_gan.classifier import classify
 from d2l_gan.evaluate import (
     Judge,
     copying,
@@ -55,19 +55,6 @@ def few(digits):
     """Few and small images, for tests that train often: two classes."""
     images, labels = digits
     return images[labels < 2, :, ::2, ::2], labels[labels < 2]
-
-
-@pytest.fixture
-def fits(monkeypatch):
-    """A list that grows by one item with every training."""
-    calls, fit = [], classifier._fit
-
-    def counting(*args):
-        calls.append(args)
-        fit(*args)
-
-    monkeypatch.setattr(classifier, '_fit', counting)
-    return calls
 
 
 def same(arrays, others):
@@ -704,8 +691,8 @@ def half(digits, cache):
 
 def test_the_judge_measures_what_the_functions_do(half):
     judge, seen, new, labels = half
-    features, logits = classifier.classify(judge._net, new)
-    real_features, _ = classifier.classify(judge._net, seen)
+    features, logits = classify(judge._net, new)
+    real_features, _ = classify(judge._net, seen)
     assert judge.inception_score(new) == inception_score(logits)
     for classes in (None, labels):
         assert judge.modified_inception_score(

@@ -8,7 +8,7 @@ from d2l import mxnet as d2l
 from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
 
-from d2l_gan.train import set_seed, train, update_D, update_G
+from d2l_gan.train import Recorder, set_seed, train, update_D, update_G
 
 npx.set_np()
 
@@ -328,3 +328,17 @@ def test_the_parts_of_the_loop_can_be_exchanged():
     assert seen == [((n, 2), (n, 4), 3.0, 3.0) for n in (16, 16, 8)]
     # The means over the examples of what the step returned
     assert (history['loss_D'], history['loss_G']) == ([2.0], [3.0])
+
+
+def test_a_recorder_keeps_the_fakes_of_every_epoch():
+    set_seed(3)
+    net_D, net_G = networks()
+    X = gaussian_data(40)
+    recorder = Recorder()
+    train(
+        net_D, net_G, d2l.load_array((X.asnumpy(),), 8), 3, 0.05, 0.005, 2,
+        X[:10], animator=recorder,
+    )  # fmt: skip
+    assert [fakes.shape for fakes in recorder.fakes] == [(10, 2)] * 3
+    assert isinstance(recorder.fakes[0], numpy.ndarray)
+    assert (recorder.fakes[0] != recorder.fakes[1]).all()
