@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 8987b9a1d24671d8.
+# Its text below this line has the SHA-256 bb7897d2e17977dd.
 
 import functools
 import logging
@@ -96,9 +96,9 @@ class LeanUpdate:
 
     A `gluon.Trainer` asks the same questions about every parameter in every
     step. Here they are asked once. The optimizer's states and counters stay
-    where the trainer has them, so that these steps and `trainer.step` can take
-    turns. Where the optimizer is not Adam, decays weights, clips gradients or
-    talks to other machines, each step is `trainer.step`.
+    where the trainer has them, so that these steps and `trainer.step` can
+    take turns. Where the optimizer is not Adam, decays weights, clips
+    gradients or talks to other machines, each step is `trainer.step`.
 
     Args:
         trainer: a `gluon.Trainer`.
@@ -150,15 +150,6 @@ class LeanUpdate:
             for i, parameter in self.params.items()]
 
 
-@functools.cache
-def warn_once(message):
-    """Write a warning into the log, unless it was written before.
-
-    Taught in chapters/performance.md, "The Step".
-    """
-    logging.getLogger(__name__).warning(message)
-
-
 class BoundStep:
     """An adversarial step on minibatches of one shape.
 
@@ -191,8 +182,8 @@ class BoundStep:
         arrays['fake_X'] = self.generate.outputs[0].as_np_ndarray()
         if arrays['fake_X'].shape != X.shape:
             raise ValueError(
-                f'net_G made fakes of shape {arrays["fake_X"].shape} for real '
-                f'examples of shape {X.shape}')
+                f'net_G made fakes of shape {arrays["fake_X"].shape} for '
+                f'real examples of shape {X.shape}')
         self.slope = np.zeros_like(X)
         self.judge = bind(sym_loss_D, arrays, gradients_D, ctx)
         self.teach = bind(sym_loss_G, arrays, {'fake_X': self.slope}, ctx)
@@ -223,6 +214,15 @@ class BoundStep:
         self.generate.backward(self.slope)
         self.update_G.step(len(X))
         return loss_D, loss_G
+
+
+@functools.cache
+def warn_once(message):
+    """Write a warning into the log, unless it was written before.
+
+    Taught in chapters/performance.md, "The Step".
+    """
+    logging.getLogger(__name__).warning(message)
 
 
 class FusedStep:
