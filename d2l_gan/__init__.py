@@ -6,6 +6,8 @@ The modules are made from the chapters, or serve them:
     from d2l_gan.animator import Animator
 """
 
+import os
+
 import numpy
 
 # MXNet 1.9.1 reads `numpy.bool`, which NumPy 1.24 took out. It has to be back
@@ -13,5 +15,9 @@ import numpy
 # without a look, for asking `hasattr` would raise NumPy's warning.)
 if tuple(map(int, numpy.__version__.split('.')[:2])) >= (1, 24):
     numpy.bool = bool
+
+# Else MXNet reports on every symbol that is bound, and `fused` binds three for
+# each shape of a minibatch.
+os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 
 __version__ = '0.1.0'
