@@ -9,7 +9,7 @@ TIMEOUT ?= 600
 
 PY := .venv/bin/python
 
-.PHONY: help chapter lib test quality lint format lock venv clean
+.PHONY: help chapter lib test quality bench lint format lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
@@ -27,6 +27,9 @@ test: venv ## run the tests
 
 quality: venv ## train all systems equally long, and judge them (takes long)
 	@$(PY) benchmarks/quality.py
+
+bench: venv ## time d2l's code, the plain functions and the fused step
+	@$(PY) benchmarks/speed.py
 
 lint: venv ## look for faults and unusual layout in the code
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

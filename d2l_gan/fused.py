@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 bb7897d2e17977dd.
+# Its text below this line has the SHA-256 d3224f9874571760.
 
 import functools
 import logging
@@ -97,8 +97,8 @@ class LeanUpdate:
     A `gluon.Trainer` asks the same questions about every parameter in every
     step. Here they are asked once. The optimizer's states and counters stay
     where the trainer has them, so that these steps and `trainer.step` can
-    take turns. Where the optimizer is not Adam, decays weights, clips
-    gradients or talks to other machines, each step is `trainer.step`.
+    take turns. Where the optimizer is not Adam, or the trainer talks to
+    other devices or machines, each step is `trainer.step`.
 
     Args:
         trainer: a `gluon.Trainer`.
@@ -119,24 +119,25 @@ class LeanUpdate:
             for parameter in self.params.values():
                 parameter.data(self.ctx)._fresh_grad = True
             self.trainer.step(batch_size)
-            if self._is_plain_adam():
+            if self._is_adam():
                 self._collect()
             return
         adam = self.trainer.optimizer
         indices = list(self.params)
         adam._update_count(indices)
-        for arrays, lr, t in zip(self.arrays, adam._get_lrs(indices),
-                                 map(adam._index_update_count.get, indices)):
+        for arrays, lr, wd, t in zip(
+                self.arrays, adam._get_lrs(indices), adam._get_wds(indices),
+                map(adam._index_update_count.get, indices)):
             lr *= math.sqrt(1 - adam.beta2 ** t) / (1 - adam.beta1 ** t)
             mx.nd.adam_update(
-                *arrays, out=arrays[0], lr=lr, beta1=adam.beta1,
+                *arrays, out=arrays[0], lr=lr, wd=wd, beta1=adam.beta1,
                 beta2=adam.beta2, epsilon=adam.epsilon,
-                rescale_grad=self.trainer._scale / batch_size)
+                rescale_grad=self.trainer._scale / batch_size,
+                clip_gradient=adam.clip_gradient or -1)
 
-    def _is_plain_adam(self):
+    def _is_adam(self):
         adam = self.trainer.optimizer
-        return (type(adam) is mx.optimizer.Adam and not adam.clip_gradient
-                and not any(adam._get_wds(list(self.params)))
+        return (type(adam) is mx.optimizer.Adam
                 and self.trainer._kvstore is None
                 and all(numpy.dtype(parameter.dtype) == 'float32'
                         for parameter in self.params.values()))
