@@ -4,11 +4,11 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 e9322b61770d5194.
+# Its text below this line has the SHA-256 beb262fd08bbbe51.
 
 import numpy
 from d2l_gan.checks import to_numpy
-from d2l_gan.dcgan import D_block, num_doublings
+from d2l_gan.dcgan import dcgan_discriminator
 from d2l_gan.train import normal_latent
 from mxnet import gluon, np
 from mxnet.gluon import nn
@@ -140,9 +140,8 @@ class ConditionalDiscriminator(nn.HybridBlock):
     def __init__(self, image_shape, num_classes, n=64):
         super().__init__()
         self.num_classes = num_classes
-        self.blocks = nn.HybridSequential()
-        for i in range(num_doublings(image_shape)):
-            self.blocks.add(D_block(n * 2 ** i, batch_norm=i > 0))
+        # All but the last convolution, which makes a single logit
+        self.blocks = dcgan_discriminator(image_shape, n)[:-2]
         self.join = JoinLabels()
         self.head = nn.HybridSequential()
         self.head.add(nn.Conv2D(num_classes + 1, kernel_size=4), nn.Flatten())
