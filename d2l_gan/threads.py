@@ -24,6 +24,8 @@ __all__ = ['prepare', 'restored', 'suit']
 # dense and convolutional networks.)
 FEW_NUMBERS = 2**18
 
+_OURS = 'D2L_GAN_NUM_THREADS'
+
 # The cores that MXNet was told to take, or 1 if the number is not ours.
 _cores = 1
 
@@ -38,7 +40,8 @@ def prepare():
         RuntimeWarning: if MXNet was imported before, and took fewer.
     """
     global _cores
-    if 'OMP_NUM_THREADS' in os.environ:
+    # A process that this one starts inherits our number; it is not a user's.
+    if os.environ.get('OMP_NUM_THREADS') != os.environ.get(_OURS):
         return
     import joblib  # knows about cores, affinity and containers
 
@@ -47,7 +50,7 @@ def prepare():
         warnings.simplefilter('ignore')
         cores = joblib.cpu_count(only_physical_cores=True)
     if 'mxnet' not in sys.modules:
-        os.environ['OMP_NUM_THREADS'] = str(cores)
+        os.environ['OMP_NUM_THREADS'] = os.environ[_OURS] = str(cores)
         _cores = cores
     elif cores > max(1, len(os.sched_getaffinity(0)) // 2):
         warnings.warn(

@@ -25,7 +25,11 @@ def engine_threads():
 
 def python(code, **environment):
     """Run code without this process's own setting; gives its output."""
-    inherited = {k: v for k, v in os.environ.items() if k != 'OMP_NUM_THREADS'}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.endswith('NUM_THREADS')
+    }
     run = subprocess.run(
         [sys.executable, '-c', f'import os, warnings\n{code}'],
         capture_output=True,
@@ -73,6 +77,17 @@ def test_a_number_that_the_user_set_stays():
         'print(os.environ["OMP_NUM_THREADS"], threads._cores)'
     )
     assert python(code, OMP_NUM_THREADS='3') == '3 1\n'
+
+
+def test_a_process_that_it_starts_may_choose_as_well():
+    code = (
+        'import d2l_gan, subprocess, sys\n'
+        'print(subprocess.check_output([sys.executable, "-c", '
+        '"from d2l_gan import threads as t; print(t._cores)"]).decode(), '
+        'd2l_gan.threads._cores)'
+    )
+    own, inherited = python(code).split()
+    assert own == inherited
 
 
 @pytest.mark.parametrize('cores, warned', [(1, False), (64, True)])
