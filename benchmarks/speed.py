@@ -55,8 +55,12 @@ GROWTH = {
 # Whole epochs, to see whether memory grows with them
 EPOCHS = {**SMALL, 'n': 16, 'num_examples': 512, 'per_turn': 8}
 NUM_EPOCHS = 10
-# Settings of what is measured here come from itself, not from outside.
-FOREIGN = ('DNNL_', 'GOMP_', 'KMP_', 'MKL_', 'MXNET_', 'OMP_', 'OPENBLAS_')
+# Workers get none of these settings, neither the user's nor those that this
+# process has made when it imported d2l_gan.
+FOREIGN = (
+    'D2L_GAN_', 'DNNL_', 'GOMP_', 'KMP_', 'MKL_', 'MXNET_', 'OMP_',
+    'OPENBLAS_',
+)  # fmt: skip
 
 
 class Worker:
