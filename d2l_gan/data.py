@@ -28,7 +28,7 @@ from tqdm import tqdm
 from d2l_gan.checks import to_numpy
 from d2l_gan.files import replacing
 
-__all__ = ['load_images', 'normalize', 'read_images']
+__all__ = ['load_images', 'loader', 'normalize', 'read_images']
 
 # Data sets in the IDX format, and the classes that know their files
 IDX = {
@@ -65,26 +65,48 @@ def load_images(
             each image.
         ValueError, OSError: as in `read_images`.
     """
+    images, own = read_images(name, size, train)
+    return loader(
+        images, own if labels is None else labels, batch_size, shuffle
+    )
+
+
+def loader(examples, labels, batch_size, shuffle=True):
+    """Give examples as minibatches.
+
+    Args:
+        examples: an array of shape (n, ...); pixels, if they are uint8, are
+            scaled as `normalize` does.
+        labels: one for each example, or `None`.
+        batch_size, shuffle: as in `load_images`.
+
+    Returns:
+        gluon.data.DataLoader: as `load_images` does.
+
+    Raises:
+        ValueError: if `batch_size` is below 1, or there is not a label for
+            each example.
+    """
     if batch_size < 1:
         raise ValueError(f'batch_size is {batch_size}, but must be at least 1')
-    images, own = read_images(name, size, train)
-    labels = own if labels is None else to_numpy(labels)
-    if labels is not None and labels.shape != (len(images),):
+    labels = None if labels is None else to_numpy(labels)
+    if labels is not None and labels.shape != (len(examples),):
         raise ValueError(
             f'the labels have shape {labels.shape}, but there are '
-            f'{len(images)} images: one label each is needed'
+            f'{len(examples)} examples: one label each is needed'
         )
 
     def batchify(indices):
-        X = np.array(normalize(images[indices]))
+        X = examples[indices]
+        X = np.array(normalize(X) if X.dtype == 'uint8' else X)
         if labels is None:
             return X
         return X, np.array(labels[indices], dtype='int32')
 
-    # The loader deals in indices, so that NumPy takes a minibatch at once,
-    # which is three times as fast as to stack its images.
+    # It deals in indices, so that NumPy takes a minibatch at once, which is
+    # three times as fast as to stack its images.
     return gluon.data.DataLoader(
-        range(len(images)), batch_size, shuffle, batchify_fn=batchify
+        range(len(examples)), batch_size, shuffle, batchify_fn=batchify
     )
 
 

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 f7f27237853dc100.
+# Its text below this line has the SHA-256 595fa8038085bb1b.
 
 import mxnet as mx
 import numpy
@@ -16,8 +16,10 @@ from d2l_gan.fused import FusedStep
 from mxnet import autograd, gluon, init, np
 
 __all__ = [
+    'GAUSSIAN',
     'Recorder',
     'adversarial_step',
+    'draw_gaussian',
     'normal_latent',
     'set_seed',
     'train',
@@ -43,6 +45,25 @@ def set_seed(seed):
     numpy.random.seed(seed)
     mx.random.seed(seed)
     random.seed(int(seed))
+
+
+GAUSSIAN = {'A': [[1, 2], [-0.1, 0.5]], 'b': [1, 2]}
+
+
+def draw_gaussian(n=1000):
+    """Draw points A.T eps + b, with the A and b of `GAUSSIAN`.
+
+    Args:
+        n: how many.
+
+    Returns:
+        np.ndarray: shape (n, 2), from the Gaussian with the mean b and the
+        covariance A.T A.
+
+    Taught in chapters/gan.md, "The Data".
+    """
+    A, b = np.array(GAUSSIAN['A']), np.array(GAUSSIAN['b'])
+    return np.dot(np.random.normal(0, 1, (n, 2)), A) + b
 
 
 def update_D(X, Z, net_D, net_G, loss, trainer_D):

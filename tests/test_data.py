@@ -268,7 +268,7 @@ def test_labels_of_ones_own(tmp_path):
     loader = load_images(2, tmp_path, 4, shuffle=False, labels=[5, 3])
     ((X, y),) = loader
     assert X.shape == (2, 3, 4, 4) and y.asnumpy().tolist() == [5, 3]
-    with pytest.raises(ValueError, match=r'shape \(1,\).* 2 images'):
+    with pytest.raises(ValueError, match=r'shape \(1,\).* 2 examples'):
         load_images(2, tmp_path, 4, labels=[5])
 
 
