@@ -8,6 +8,7 @@ import argparse
 import difflib
 import importlib
 import json
+import os
 import pathlib
 import sys
 
@@ -99,7 +100,12 @@ def main(arguments=None):
         parser.error(_unknown('command', command, commands))
     options = parser.parse_args(arguments)
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # as by `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print('\ninterrupted', file=sys.stderr)
         return 130
@@ -303,7 +309,7 @@ def _list(options):
 
 
 def _train(options):
-    from d2l_gan.run import Run
+    from d2l_gan.run import RunFolder
     from d2l_gan.systems import POINT_SYSTEMS, SYSTEMS
 
     if options.system not in SYSTEMS:
@@ -320,7 +326,7 @@ def _train(options):
     if options.resume:
         run = _resume(options, folder)
     else:
-        run = Run.create(
+        run = RunFolder.create(
             folder,
             options.system,
             options.data,
@@ -356,9 +362,9 @@ def _train(options):
 
 def _resume(options, folder):
     """Open a run, if the options are those that it was begun with."""
-    from d2l_gan.run import Run, resolve
+    from d2l_gan.run import RunFolder, resolve
 
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     for name in ('system', 'data', 'size', 'seed'):
         given, kept = getattr(options, name), run.settings[name]
         if name == 'data' and given is not None:
@@ -374,10 +380,10 @@ def _resume(options, folder):
 
 
 def _sample(options):
-    from d2l_gan.run import Run, check_free, save_samples
+    from d2l_gan.run import RunFolder, check_free, save_samples
     from d2l_gan.train import set_seed
 
-    run = Run.open(options.folder)
+    run = RunFolder.open(options.folder)
     system, classes = run.system, None
     if options.wanted is not None:
         if not system.takes_orders:
@@ -415,10 +421,10 @@ def _sample(options):
 
 def _evaluate(options):
     from d2l_gan.files import write_text
-    from d2l_gan.run import Run
+    from d2l_gan.run import RunFolder
     from d2l_gan.train import set_seed
 
-    run = Run.open(options.folder)
+    run = RunFolder.open(options.folder)
     run.load_generator()
     examples, labels = run.data
     if len(run.system.shape) == 1:

@@ -2,7 +2,7 @@
 
 The folder holds
 
-- `settings.json`: all that `Run` needs to build the system again,
+- `settings.json`: all that `RunFolder` needs to build the system again,
 - `history.json`: what `train` returns, after every epoch,
 - `generator.params`: the generator as it was after the last epoch,
 - `losses.png`, `samples.png` and `samples/epoch-0010.png` and so on.
@@ -36,8 +36,8 @@ from d2l_gan.systems import (
 from d2l_gan.train import set_seed, train
 
 __all__ = [
-    'Run',
     'RunAnimator',
+    'RunFolder',
     'check_free',
     'describe',
     'resolve',
@@ -60,7 +60,7 @@ NUM_SHOWN = 50
 NUM_PICTURES = 10
 
 
-class Run:
+class RunFolder:
     """A system of the book, with the settings of one training.
 
     Args:
@@ -293,7 +293,7 @@ class RunAnimator(Animator):
     pictures about every tenth of the run, and when it closes.
 
     Args:
-        run: the `Run`.
+        run: the `RunFolder`.
     """
 
     def __init__(self, run):

@@ -11,7 +11,7 @@ from mxnet import np
 
 from d2l_gan import classifier
 from d2l_gan.cli import main
-from d2l_gan.run import Run, RunAnimator
+from d2l_gan.run import RunAnimator, RunFolder
 from d2l_gan.systems import SYSTEMS
 from d2l_gan.train import GAUSSIAN
 
@@ -47,7 +47,7 @@ def pixels(path):
 
 
 def weights(folder):
-    trained = Run.open(folder)
+    trained = RunFolder.open(folder)
     trained.load_generator()
     return [
         p.data().asnumpy()
@@ -141,9 +141,9 @@ def test_a_run_leaves_settings_history_and_pictures(images, capsys):
 
 def test_epochs_are_those_of_the_chapter(images):
     # 24 images are one minibatch of 64, and the chapter trains for 400.
-    created = Run.create('out', 'tanh-dropout', images, 8)
+    created = RunFolder.create('out', 'tanh-dropout', images, 8)
     assert created.settings['num_epochs'] == 400
-    assert Run.create('out', 'gaussian').settings['num_epochs'] == 20
+    assert RunFolder.create('out', 'gaussian').settings['num_epochs'] == 20
     assert not pathlib.Path('out').exists()
 
 
@@ -170,11 +170,11 @@ def test_a_run_that_was_interrupted_goes_on(monkeypatch, capsys):
     error = capsys.readouterr().err
     assert 'interrupted after 2 of 3 epochs' in error
     assert 'd2l-gan train gaussian --out parts --resume' in error
-    assert Run.open('parts').num_epochs_done == 2
+    assert RunFolder.open('parts').num_epochs_done == 2
     for name in ('samples.png', 'losses.png', 'generator.params'):
         assert (pathlib.Path('parts') / name).exists()
     assert run('train gaussian --out parts --resume') == 0
-    histories = [Run.open(name).history for name in ('whole', 'parts')]
+    histories = [RunFolder.open(name).history for name in ('whole', 'parts')]
     for name in ('loss_D', 'loss_G'):
         assert histories[0][name] == histories[1][name]
     for a, b in zip(weights('whole'), weights('parts')):
@@ -187,8 +187,8 @@ def test_a_run_that_was_interrupted_goes_on(monkeypatch, capsys):
 def test_a_run_can_be_made_longer():
     assert run('train gaussian --epochs 1') == 0
     assert run('train gaussian --epochs 2 --resume') == 0
-    assert Run.open('runs/gaussian-0').num_epochs_done == 2
-    assert Run.open('runs/gaussian-0').settings['num_epochs'] == 2
+    assert RunFolder.open('runs/gaussian-0').num_epochs_done == 2
+    assert RunFolder.open('runs/gaussian-0').settings['num_epochs'] == 2
 
 
 def test_an_existing_folder_stays_as_it_is(images, capsys):
@@ -330,7 +330,7 @@ def test_points_are_drawn_and_cannot_be_asked(capsys):
 
 def test_a_perfect_linear_generator_has_no_distance(capsys):
     assert run('train gaussian --epochs 1') == 0
-    perfect = Run.open('runs/gaussian-0')
+    perfect = RunFolder.open('runs/gaussian-0')
     perfect.load_generator()
     (layer,) = perfect.system.net_G
     layer.weight.set_data(np.array(GAUSSIAN['A']).T)
