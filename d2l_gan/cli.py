@@ -356,6 +356,10 @@ def _train(options):
             file=sys.stderr,
         )
         return 130
+    except OSError as error:
+        # A full disk does not say whose it is.
+        error.filename = error.filename or folder
+        raise
     print(f'see {folder / "samples.png"} and {folder / "losses.png"}')
     return 0
 
