@@ -30,7 +30,7 @@ def check_numpy_mode():
         )
 
 
-def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
+def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1, seed=None):
     """See that MXNet is in its NumPy mode, and the settings are in range.
 
     Raises:
@@ -43,6 +43,7 @@ def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
         ('lr_G', lr_G, lr_G > 0, 'above 0'),
         ('latent_dim', latent_dim, latent_dim >= 1, 'at least 1'),
         ('beta1', beta1, 0 <= beta1 < 1, 'in [0, 1)'),
+        ('seed', seed, seed is None or 0 <= seed < 2**32, 'in [0, 2**32)'),
     ):
         if not fits:
             raise ValueError(f'{name} is {value}, but has to be {range_}')

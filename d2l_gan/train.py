@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 f7f27237853dc100.
+# Its text below this line has the SHA-256 e6bedb74e65cd7aa.
 
 import mxnet as mx
 import numpy
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-def set_seed(seed):
+def set_seed(seed, *stream):
     """Seed all the random numbers that training draws.
 
     These are MXNet's (weights, latent vectors, dropout), NumPy's (the order in
@@ -34,12 +34,18 @@ def set_seed(seed):
 
     Args:
         seed: an integer from 0 to 2**32 - 1, NumPy's own included.
+        stream: further integers, at least 0, such as the number of an epoch.
+            Each choice makes other random numbers of the same seed; only
+            zeros at the end make no difference.
 
     Raises:
         ValueError: for other integers.
 
     Taught in chapters/gan.md, "The Data".
     """
+    if stream:
+        mixed = numpy.random.SeedSequence((seed, *stream))
+        seed = int(mixed.generate_state(1)[0])
     numpy.random.seed(seed)
     mx.random.seed(seed)
     random.seed(int(seed))
@@ -140,7 +146,7 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
 
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
           *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
-          step=adversarial_step, device=None, animator=None):
+          step=adversarial_step, device=None, seed=None, animator=None):
     """Train a GAN by Adam, and show how it goes.
 
     Args:
@@ -164,6 +170,10 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             `adversarial_step` is; that function itself is replaced by a
             `FusedStep`, which does the same faster.
         device: where to train; MXNet's current context if `None`.
+        seed: an integer from 0 to 2**32 - 1, which fixes all that is random
+            from the first weights on, the state that the networks and the
+            random numbers were in before included; `None` leaves the random
+            numbers alone.
         animator: an `Animator` with two panels; made if `None`. With `False`,
             nothing is shown or printed.
 
@@ -178,14 +188,18 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
 
     Taught in chapters/gan.md, "Training".
     """
-    checks.check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1)
+    checks.check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1, seed)
     device = device or mx.context.current_context()
     loss = loss or gluon.loss.SigmoidBCELoss()
     if step is adversarial_step:
         step = FusedStep(otherwise=step)  # the same, with less work
-    for net in (net_D, net_G):
-        net.initialize(initializer or init.Normal(0.02), ctx=device,
-                       force_reinit=True)
+
+    def initialize():
+        for net in (net_D, net_G):
+            net.initialize(initializer or init.Normal(0.02), ctx=device,
+                           force_reinit=True)
+
+    initialize()
     trainer_D, trainer_G = (
         gluon.Trainer(net.collect_params(), 'adam',
                       {'learning_rate': lr, 'beta1': beta1})
@@ -197,6 +211,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': []}
     timer = d2l.Timer()
     for epoch in range(1, num_epochs + 1):
+        if seed is not None:
+            set_seed(seed, epoch)
         timer.start()
         losses, num_examples = [], 0
         for minibatch in data_iter:
@@ -204,6 +220,9 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             Z = latent(len(X), latent_dim, device)
             if epoch == 1 and not losses:
                 checks.check_fit(net_D, net_G, loss, X, Z, data)
+                if seed is not None:  # again, now that all shapes are known
+                    set_seed(seed, 0)
+                    initialize()
             losses.append(step(X, Z, net_D, net_G, loss, trainer_D,
                                trainer_G))
             num_examples += len(X)
