@@ -150,13 +150,14 @@ def check_fit(net_D, net_G, loss, X, Z, data):
             )
 
 
-def check_losses(losses, epoch, data_iter):
+def check_losses(losses, epoch, data_iter, last=None):
     """See that an epoch had minibatches, and that all losses are numbers.
 
     Args:
         losses: pairs (loss_D, loss_G) of floats, one a minibatch.
         epoch: the number of the epoch, for the message.
         data_iter: read again to find out whether the data are to blame.
+        last: the path of the last good checkpoint, for the message.
 
     Raises:
         ValueError: if there were no minibatches.
@@ -184,6 +185,7 @@ def check_losses(losses, epoch, data_iter):
         raise FloatingPointError(
             f'epoch {epoch}, minibatch {i}: the losses became '
             f'{pair[0]} (discriminator) and {pair[1]} (generator). {cause}'
+            + (f'. The last good checkpoint is {last}' if last else '')
         )
 
 
