@@ -17,7 +17,7 @@ from mxnet.gluon.parameter import DeferredInitializationError
 
 from d2l_gan.files import replacing
 
-__all__ = ['Checkpoint', 'Run', 'save_generator']
+__all__ = ['Checkpoint', 'Run', 'load_network', 'save_generator']
 
 # Of the files. A reader refuses those of a later one.
 FORMAT = 1
@@ -292,7 +292,7 @@ class Run:
             }
 
         for name, net in self.nets.items():
-            _load_network(net, state(name))
+            load_network(net, state(name))
         for name, pair in self.trainers.items():
             _load_trainer(*pair, state(name))
         for name, other in self.others.items():
@@ -422,7 +422,17 @@ def _network_state(net):
     }
 
 
-def _load_network(net, state):
+def load_network(net, state):
+    """Put weights into a network that is initialised.
+
+    Args:
+        net: the network.
+        state: numpy.ndarrays by the parameters' names in its structure, as
+            the arrays of a checkpoint are behind `net_D/` and `net_G/`.
+
+    Raises:
+        KeyError, AssertionError: if they are of another network.
+    """
     for name, parameter in net._collect_params_with_prefix().items():
         array = state[name]
         parameter.set_data(np.array(array, dtype=array.dtype))

@@ -36,8 +36,11 @@ something failed, 2 if the command line is wrong, 130 after Ctrl-C.
 TRAIN_EXAMPLES = """\
 What comes out goes to the run's folder: settings.json, history.json (the
 losses of every epoch), losses.png, samples.png (and samples/, with those of
-earlier epochs), and generator.params, the generator's weights. Ctrl-C leaves
-what was reached.
+earlier epochs), checkpoints/, and in the end generator-symbol.json and
+generator-0000.params, which MXNet can load without this library.
+
+A run that was stopped, by Ctrl-C or otherwise, loses the epoch that it was in.
+With --resume it ends as if it had never stopped, bit for bit.
 
 examples:
   d2l-gan train gaussian
@@ -62,6 +65,8 @@ example:
   d2l-gan evaluate runs/dcgan-0
 """
 
+# Samples are drawn from random numbers that no epoch of a training draws from.
+DRAWING = (0, 1)
 # What each number of an evaluation means
 MEANINGS = {
     'distance': 'Fréchet, squared; 0 is best',
@@ -409,7 +414,7 @@ def _sample(options):
                                  'in .png')  # fmt: skip
         check_free(path)
     run.load_generator()
-    set_seed(options.seed)
+    set_seed(options.seed, *DRAWING)
     examples, asked = system.sample(options.n, classes)
     if one_picture:
         save_samples(path, examples)
@@ -429,20 +434,20 @@ def _evaluate(options):
     from d2l_gan.train import set_seed
 
     run = RunFolder.open(options.folder)
-    run.load_generator()
+    num_epochs = run.load_generator()
     examples, labels = run.data
     if len(run.system.shape) == 1:
         verdict = _judge_points(run.system.net_G, examples)
     else:
         n = options.n or min(len(examples) // 2, 5000)
-        set_seed(options.seed)
+        set_seed(options.seed, *DRAWING)
         verdict = _judge_images(examples, labels, *run.system.sample(n))
     write_text(
         options.folder / 'evaluation.json', json.dumps(verdict, indent=2)
     )
     print(
-        f'{run.settings["system"]} in {options.folder}, after '
-        f'{run.num_epochs_done} epochs'
+        f'{run.settings["system"]} in {options.folder}, number of epochs: '
+        f'{num_epochs}'
     )
     for name, meaning in MEANINGS.items():
         if name in verdict:

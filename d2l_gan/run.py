@@ -3,9 +3,11 @@
 The folder holds
 
 - `settings.json`: all that `RunFolder` needs to build the system again,
-- `history.json`: what `train` returns, after every epoch,
-- `generator.params`: the generator as it was after the last epoch,
-- `losses.png`, `samples.png` and `samples/epoch-0010.png` and so on.
+- `history.json`: what `train` returns, as far as it has come,
+- `checkpoints/`: what it goes on from,
+- `losses.png`, `samples.png` and `samples/epoch-0010.png` and so on,
+- `generator-symbol.json` and `generator-0000.params` once it is done; see
+  `d2l_gan.checkpoint.save_generator`.
 """
 
 import difflib
@@ -24,6 +26,7 @@ from mxnet import npx
 
 import d2l_gan
 from d2l_gan.animator import Animator, save_images
+from d2l_gan.checkpoint import Checkpoint, load_network, save_generator
 from d2l_gan.checks import to_numpy
 from d2l_gan.data import NAMES
 from d2l_gan.files import replacing, write_text
@@ -70,6 +73,7 @@ class RunFolder:
     Attributes:
         folder, settings: the arguments.
         system: the `System`.
+        checkpoint: the `Checkpoint` that it goes on from.
 
     Raises:
         ValueError: if the system does not suit the shape.
@@ -78,6 +82,7 @@ class RunFolder:
     def __init__(self, folder, settings):
         npx.set_np()
         self.folder, self.settings = pathlib.Path(folder), settings
+        self.checkpoint = Checkpoint(self.folder / 'checkpoints')
         self.system = System(
             settings['system'], settings['shape'], settings['num_classes']
         )
@@ -197,40 +202,16 @@ class RunFolder:
         )
 
     @property
-    def history(self):
-        """What is in history.json, `{}` if there is nothing yet.
-
-        Raises:
-            ValueError: if it cannot be read.
-        """
-        path = self.folder / 'history.json'
-        if not path.exists():
-            return {}
-        try:
-            history = json.loads(path.read_text(encoding='utf-8'))
-            if not isinstance(history['loss_D'], list):
-                raise TypeError
-            return history
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f'{path} cannot be read ({error!r}): remove it. Only the '
-                'curves of the losses need it'
-            ) from error
-
-    @property
     def num_epochs_done(self):
         """How many epochs it has behind it."""
-        return len(self.history.get('loss_D', ()))
+        return max(self.checkpoint.epochs(), default=0)
 
     def save_history(self, history):
         """Write history.json."""
         write_text(self.folder / 'history.json', json.dumps(history))
 
     def train(self):
-        """Train the system, and write down all that happens.
-
-        Returns:
-            dict: the history.
+        """Train the system, from where it is, and write down what happens.
 
         Raises:
             ValueError, FloatingPointError: as `d2l_gan.train.train` does.
@@ -245,52 +226,58 @@ class RunFolder:
                 animator.follow(data_iter),
                 self.settings['num_epochs'],
                 shown,
+                seed=self.settings['seed'],
+                checkpoint=self.checkpoint,
                 animator=animator,
             )
         except BaseException:
             animator.close()
             raise
         self.save_history(history)
-        return history
-
-    def save_generator(self):
-        """Write generator.params."""
-        with replacing(self.folder / 'generator.params') as draft:
-            try:
-                self.system.net_G.save_parameters(str(draft))
-            except mx.MXNetError as error:
-                raise OSError(
-                    f'{self.folder}/generator.params cannot be written: is '
-                    'the disk full?'
-                ) from error
+        save_generator(self.system.net_G, self.folder / 'generator')
 
     def load_generator(self):
-        """Read generator.params, so that one can draw samples.
+        """Read the generator, so that one can draw samples.
+
+        Returns:
+            int: how many epochs it has been trained for.
 
         Raises:
             FileNotFoundError: if the run has not ended its first epoch.
-            ValueError: if the file is damaged, or of another system.
+            ValueError: if what was kept is damaged, or of another system.
         """
-        path = self.folder / 'generator.params'
-        if not path.exists():
+        kept = self.checkpoint.load()
+        if kept is None:
             raise FileNotFoundError(
-                f'there is no {path}: the run has not got through its first '
-                'epoch. Train it with --resume'
+                f'there is nothing in {self.checkpoint.folder} yet: train '
+                'with --resume until the first epoch is done'
             )
+        path, facts, arrays = kept
+        net_G, prefix = self.system.net_G, 'net_G/'
+        net_G.initialize(force_reinit=True)
         try:
-            self.system.net_G.load_parameters(str(path))
-        except (mx.MXNetError, ValueError, AssertionError) as error:
+            load_network(
+                net_G,
+                {
+                    name[len(prefix) :]: array
+                    for name, array in arrays.items()
+                    if name.startswith(prefix)
+                },
+            )
+        except (KeyError, AssertionError) as error:
             raise ValueError(
-                f'{path} is damaged, or of another system than '
-                f'{self.settings["system"]}: train anew in another folder'
+                f'{path} is of another system than '
+                f'{self.settings["system"]}: put back the settings.json that '
+                'belongs to it'
             ) from error
+        return facts['epoch']
 
 
 class RunAnimator(Animator):
     """Shows how a run goes in the terminal, and writes it into its folder.
 
-    The losses, and the generator with them, are written after each epoch;
-    pictures about every tenth of the run, and when it closes.
+    The losses are written after each epoch; pictures about every tenth of
+    the run, and when it closes.
 
     Args:
         run: the `RunFolder`.
@@ -312,7 +299,7 @@ class RunAnimator(Animator):
                 '{remaining} left{postfix}'
             )
         self.run, self.pair = run, None
-        self.history = run.history
+        self.history = {'loss_D': [], 'loss_G': []}
 
     def follow(self, data_iter):
         """Give minibatches, and move the bar on within an epoch."""
@@ -334,10 +321,13 @@ class RunAnimator(Animator):
             x: its number, from 1.
             y: the losses of discriminator and generator.
         """
-        for name, value in zip(('loss_D', 'loss_G'), y):
-            self.history[name] = [*self.history.get(name, ())[: x - 1], value]
+        for values, value in zip(self.history.values(), y):
+            values.append(value)
         super().add(x, y)
-        self.run.save_generator()
+        if self.pair is None:  # of the time before the run was resumed
+            if self._bar is not None:
+                self._bar.initial = x
+            return
         self.run.save_history(self.history)
         if x % max(1, self.num_epochs // NUM_PICTURES) == 0:
             self._save(f'samples/epoch-{x:04d}.png')
