@@ -352,7 +352,7 @@ def test_a_perfect_linear_generator_has_no_distance(monkeypatch, capsys):
     assert verdict['distance'] < 1e-6 < verdict['floor'] < 0.05
     # All points moved by 3: by 9 in the mean square
     capsys.readouterr()
-    assert abs(evaluate(b + [3, 0])['distance'] - 9) < 1e-5
+    assert abs(evaluate(b + numpy.array([3, 0]))['distance'] - 9) < 1e-5
     assert '  distance                        9 ' in capsys.readouterr().out
 
 
