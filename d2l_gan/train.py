@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 f7f27237853dc100.
+# Its text below this line has the SHA-256 c33cbf364a3567b4.
 
 import mxnet as mx
 import numpy
@@ -13,6 +13,7 @@ from d2l import mxnet as d2l
 from d2l_gan import checks
 from d2l_gan.animator import Animator
 from d2l_gan.fused import FusedStep
+from d2l_gan.watch import LateLosses, look, warn
 from mxnet import autograd, gluon, init, np
 
 __all__ = [
@@ -140,7 +141,7 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
 
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
           *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
-          step=adversarial_step, device=None, animator=None):
+          step=adversarial_step, opinions=False, device=None, animator=None):
     """Train a GAN by Adam, and show how it goes.
 
     Args:
@@ -163,18 +164,21 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         step: trains both networks on a minibatch, called as
             `adversarial_step` is; that function itself is replaced by a
             `FusedStep`, which does the same faster.
+        opinions: whether the history is to have `D_real` and `D_fake`.
         device: where to train; MXNet's current context if `None`.
         animator: an `Animator` with two panels; made if `None`. With `False`,
             nothing is shown or printed.
 
     Returns:
-        dict: `loss_D`, `loss_G` (a mean over the examples) and
-        `examples_per_sec`, each a list with a number for every epoch.
+        dict: lists with a number for every epoch: `loss_D`, `loss_G` (a mean
+        over the examples), `examples_per_sec`, and what `look` finds in the
+        epoch's first minibatch; and `warnings`, a list of sentences.
 
     Raises:
         ValueError: if a setting is out of range, the iterator gives nothing,
             or networks and data do not fit together.
-        FloatingPointError: if a loss is NaN or infinite.
+        FloatingPointError: if a loss is NaN or infinite, at most 100
+            minibatches later.
 
     Taught in chapters/gan.md, "Training".
     """
@@ -194,25 +198,27 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         animator = Animator(xlabel='epoch', ylabel='loss',
                             xlim=[1, num_epochs], nrows=2, figsize=(5, 5),
                             legend=['discriminator', 'generator'])
-    history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': []}
+    history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': [],
+               'warnings': []}
     timer = d2l.Timer()
     for epoch in range(1, num_epochs + 1):
         timer.start()
-        losses, num_examples = [], 0
+        losses, num_examples = LateLosses(epoch, data_iter), 0
         for minibatch in data_iter:
             X = checks.real_examples(minibatch).as_in_ctx(device)
             Z = latent(len(X), latent_dim, device)
-            if epoch == 1 and not losses:
-                checks.check_fit(net_D, net_G, loss, X, Z, data)
+            if not losses:
+                first = X, Z
+                if epoch == 1:
+                    checks.check_fit(net_D, net_G, loss, X, Z, data)
             losses.append(step(X, Z, net_D, net_G, loss, trainer_D,
                                trainer_G))
             num_examples += len(X)
-        # The only place where Python waits for the engine
-        losses = [(float(loss_D), float(loss_G)) for loss_D, loss_G in losses]
-        checks.check_losses(losses, epoch, data_iter)
-        for name, values in zip(('loss_D', 'loss_G'), zip(*losses)):
+        for name, values in zip(('loss_D', 'loss_G'), zip(*losses.read())):
             history[name].append(sum(values) / num_examples)
         history['examples_per_sec'].append(num_examples / timer.stop())
+        look(history, *first, net_D, net_G, loss, opinions)
+        warn(history, len(losses))
         if animator:
             Z = latent(len(data), latent_dim, device)
             animator.show(data, net_G(Z))
