@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 02c48493b83f080d.
+# Its text below this line has the SHA-256 de1f6629482f15b4.
 
 import math
 import mxnet as mx
@@ -207,20 +207,22 @@ class AveragedStep:
         if not 0 <= decay < 1:
             raise ValueError(f'decay is {decay}, but has to be in [0, 1)')
         self.net_avg, self.decay, self.num_steps = net_avg, decay, 0
+        self.params = self.means = None  # of net_G, and of net_avg
         self.step = step or FusedStep(otherwise=adversarial_step)
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
         losses = self.step(X, Z, net_D, net_G, loss, trainer_D, trainer_G)
-        values = [parameter.data(Z.ctx)
-                  for parameter in net_G.collect_params().values()]
-        if self.num_steps == 0:
+        if self.params is None:
+            self.params = list(net_G.collect_params().values())
+        values = [parameter.data(Z.ctx) for parameter in self.params]
+        if self.means is None:
             self._set(values)
         self.num_steps += 1
         decay = min(self.decay, (1 + self.num_steps) / (10 + self.num_steps))
         # Rounded so that the operator's 1 - rate has no rounding error, which
         # would make the average a little too small or too large.
         rate = round((1 - decay) * 2 ** 24) / 2 ** 24
-        for mean, value in zip(self._means(), values):
+        for mean, value in zip(self.means, values):
             value = value.as_in_ctx(mean.ctx).as_nd_ndarray()
             mx.nd.sgd_update(mean, value, out=mean, lr=rate, wd=1,
                              rescale_grad=-1)
@@ -233,9 +235,9 @@ class AveragedStep:
             dict: `num_steps`, and by their numbers the parameters of the
             average, numpy.ndarrays.
         """
-        means = self._means() if self.num_steps else []
         return {'num_steps': self.num_steps,
-                **{str(i): mean.asnumpy() for i, mean in enumerate(means)}}
+                **{str(i): mean.asnumpy()
+                   for i, mean in enumerate(self.means or [])}}
 
     def load_state_dict(self, state):
         """Go on from what `state_dict` gave.
@@ -246,10 +248,6 @@ class AveragedStep:
         if state['num_steps']:
             self._set([np.array(state[str(i)]) for i in range(len(state) - 1)])
         self.num_steps = int(state['num_steps'])
-
-    def _means(self):
-        return [parameter.data().as_nd_ndarray()
-                for parameter in self.net_avg.collect_params().values()]
 
     def _set(self, values):
         params = self.net_avg.collect_params().values()
@@ -266,6 +264,7 @@ class AveragedStep:
             parameter.initialize(init.Zero(), ctx=value.ctx,
                                  force_reinit=True)
             parameter.set_data(value)
+        self.means = [parameter.data().as_nd_ndarray() for parameter in params]
 
 
 def tanh_generator(image_shape, n=64):
