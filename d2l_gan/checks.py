@@ -8,7 +8,8 @@ from mxnet import np, npx
 
 __all__ = [
     'check_fit',
-    'check_losses',
+    'check_loss',
+    'check_not_empty',
     'check_numpy_mode',
     'check_settings',
     'finite_array',
@@ -150,43 +151,47 @@ def check_fit(net_D, net_G, loss, X, Z, data):
             )
 
 
-def check_losses(losses, epoch, data_iter, last=None):
-    """See that an epoch had minibatches, and that all losses are numbers.
-
-    Args:
-        losses: pairs (loss_D, loss_G) of floats, one a minibatch.
-        epoch: the number of the epoch, for the message.
-        data_iter: read again to find out whether the data are to blame.
-        last: the path of the last good checkpoint, for the message.
+def check_not_empty(num_minibatches, epoch):
+    """See that an epoch had minibatches.
 
     Raises:
-        ValueError: if there were no minibatches.
-        FloatingPointError: naming the epoch, the minibatch and the cause.
+        ValueError: if there were none.
     """
-    if not losses:
+    if not num_minibatches:
         raise ValueError(
             f'epoch {epoch}: the data iterator gave no minibatch. Is the data '
             'set empty? Every epoch reads the iterator anew, so it must not '
             'be one that ends for good, such as a generator'
         )
-    for i, pair in enumerate(losses, 1):
-        if all(map(math.isfinite, pair)):
-            continue
-        if all(
-            np.isfinite(real_examples(minibatch)).all()
-            for minibatch in data_iter
-        ):
-            cause = (
-                'The data are finite, so the training diverged: try '
-                'lower learning rates'
-            )
-        else:
-            cause = 'The data hold NaN or infinite values: remove them'
-        raise FloatingPointError(
-            f'epoch {epoch}, minibatch {i}: the losses became '
-            f'{pair[0]} (discriminator) and {pair[1]} (generator). {cause}'
-            + (f'. The last good checkpoint is {last}' if last else '')
+
+
+def check_loss(pair, epoch, minibatch, data_iter, last_good=None):
+    """See that the losses of a minibatch are numbers.
+
+    Args:
+        pair: the floats (loss_D, loss_G).
+        epoch, minibatch: their numbers, for the message.
+        data_iter: read again to find out whether the data are to blame.
+        last_good: the checkpoint to name, if there is one.
+
+    Raises:
+        FloatingPointError: naming the epoch, the minibatch and the cause.
+    """
+    if all(map(math.isfinite, pair)):
+        return
+    if all(np.isfinite(real_examples(batch)).all() for batch in data_iter):
+        cause = (
+            'The data are finite, so the training diverged: try lower '
+            'learning rates'
         )
+    else:
+        cause = 'The data hold NaN or infinite values: remove them'
+    if last_good:
+        cause += f'. The last good checkpoint is {last_good}'
+    raise FloatingPointError(
+        f'epoch {epoch}, minibatch {minibatch}: the losses became {pair[0]} '
+        f'(discriminator) and {pair[1]} (generator). {cause}'
+    )
 
 
 def _call(name, net, inputs, kind):

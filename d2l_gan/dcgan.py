@@ -4,12 +4,17 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 db9f4b10483af081.
+# Its text below this line has the SHA-256 de1f6629482f15b4.
 
 import math
+import mxnet as mx
+from d2l_gan.fused import FusedStep
+from d2l_gan.train import adversarial_step
+from mxnet import init, np
 from mxnet.gluon import nn
 
 __all__ = [
+    'AveragedStep',
     'D_block',
     'G_block',
     'ToPixels',
@@ -170,6 +175,96 @@ def dcgan_discriminator(image_shape, n=64, first_batch_norm=False):
         net_D.add(D_block(n * 2 ** i, batch_norm=i > 0 or first_batch_norm))
     net_D.add(nn.Conv2D(1, kernel_size=4, use_bias=False), nn.Flatten())
     return net_D
+
+
+class AveragedStep:
+    """A step that also keeps a moving average of the generator.
+
+    The average is exponential, and over all parameters, with the running
+    statistics of batch normalisation among them. After Yazıcı, Foo, Winkler
+    et al., "The unusual effectiveness of averaging in GAN training" (2019).
+    Called and returning as `adversarial_step`. Each object serves one
+    training.
+
+    Args:
+        net_avg: gets the average: a network built as `net_G` is. What
+            parameters it has are lost.
+        decay: how much of the average is kept in each minibatch, in [0, 1).
+            In the t-th it is at most (1 + t) / (10 + t).
+        step: what trains the networks, called as `adversarial_step` is; a
+            `FusedStep` in its place if `None`.
+
+    Attributes:
+        num_steps: the number of minibatches so far.
+
+    Raises:
+        ValueError: if `decay` is out of range, or `net_avg` is not built as
+            `net_G` is.
+
+    Taught in chapters/dcgan.md, "An Average of Generators".
+    """
+    def __init__(self, net_avg, decay=0.999, step=None):
+        if not 0 <= decay < 1:
+            raise ValueError(f'decay is {decay}, but has to be in [0, 1)')
+        self.net_avg, self.decay, self.num_steps = net_avg, decay, 0
+        self.params = self.means = None  # of net_G, and of net_avg
+        self.step = step or FusedStep(otherwise=adversarial_step)
+
+    def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
+        losses = self.step(X, Z, net_D, net_G, loss, trainer_D, trainer_G)
+        if self.params is None:
+            self.params = list(net_G.collect_params().values())
+        values = [parameter.data(Z.ctx) for parameter in self.params]
+        if self.means is None:
+            self._set(values)
+        self.num_steps += 1
+        decay = min(self.decay, (1 + self.num_steps) / (10 + self.num_steps))
+        # Rounded so that the operator's 1 - rate has no rounding error, which
+        # would make the average a little too small or too large.
+        rate = round((1 - decay) * 2 ** 24) / 2 ** 24
+        for mean, value in zip(self.means, values):
+            value = value.as_in_ctx(mean.ctx).as_nd_ndarray()
+            mx.nd.sgd_update(mean, value, out=mean, lr=rate, wd=1,
+                             rescale_grad=-1)
+        return losses
+
+    def state_dict(self):
+        """Give all that is needed to go on, for `load_state_dict`.
+
+        Returns:
+            dict: `num_steps`, and by their numbers the parameters of the
+            average, numpy.ndarrays.
+        """
+        return {'num_steps': self.num_steps,
+                **{str(i): mean.asnumpy()
+                   for i, mean in enumerate(self.means or [])}}
+
+    def load_state_dict(self, state):
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            ValueError: if `net_avg` is not built as that one was.
+        """
+        if state['num_steps']:
+            self._set([np.array(state[str(i)]) for i in range(len(state) - 1)])
+        self.num_steps = int(state['num_steps'])
+
+    def _set(self, values):
+        params = self.net_avg.collect_params().values()
+        shapes = [parameter.shape for parameter in params]
+        if len(shapes) != len(values) or any(
+                shape and (len(shape) != value.ndim or any(
+                    n > 0 and n != m for n, m in zip(shape, value.shape)))
+                for shape, value in zip(shapes, values)):
+            raise ValueError(
+                'net_avg is not built as net_G is: its parameters have shapes '
+                f'{shapes}, not {[value.shape for value in values]}')
+        for parameter, value in zip(params, values):
+            parameter.shape = value.shape
+            parameter.initialize(init.Zero(), ctx=value.ctx,
+                                 force_reinit=True)
+            parameter.set_data(value)
+        self.means = [parameter.data().as_nd_ndarray() for parameter in params]
 
 
 def tanh_generator(image_shape, n=64):

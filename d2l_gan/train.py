@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 d9aeb6272ced82ed.
+# Its text below this line has the SHA-256 b7560a185a552c96.
 
 import mxnet as mx
 import numpy
@@ -14,6 +14,7 @@ from d2l_gan import checks, threads
 from d2l_gan.animator import Animator
 from d2l_gan.checkpoint import Run
 from d2l_gan.fused import FusedStep
+from d2l_gan.watch import LateLosses, look, warn
 from mxnet import autograd, gluon, init, np
 
 __all__ = [
@@ -170,7 +171,7 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
           *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
           step=adversarial_step, device=None, seed=None, checkpoint=None,
-          animator=None):
+          opinions=False, animator=None):
     """Train a GAN by Adam, and show how it goes.
 
     Args:
@@ -205,20 +206,22 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             `num_epochs` have to be the same, the data too. After Ctrl-C it is
             what the last whole epoch reached. Without a `seed`, one is drawn
             and kept.
+        opinions: whether the history is to have `D_real` and `D_fake`.
         animator: an `Animator` with two panels; made if `None`. With `False`,
             nothing is shown or printed.
 
     Returns:
-        dict: `loss_D`, `loss_G` (a mean over the examples) and
-        `examples_per_sec`, each a list with a number for every epoch.
+        dict: lists with a number for every epoch: `loss_D`, `loss_G` (a mean
+        over the examples), `examples_per_sec`, and what `look` finds in the
+        epoch's first minibatch; and `warnings`, a list of sentences.
 
     Raises:
         ValueError: if a setting is out of range, the iterator gives nothing,
             or networks and data, or they and the checkpoint, do not fit
             together.
         OSError: if a checkpoint cannot be written or read.
-        FloatingPointError: if a loss is NaN or infinite, naming the last
-            checkpoint.
+        FloatingPointError: if a loss is NaN or infinite, at most 100
+            minibatches later, naming the last checkpoint.
 
     Taught in chapters/gan.md, "Training".
     """
@@ -238,7 +241,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         gluon.Trainer(net.collect_params(), 'adam',
                       {'learning_rate': lr, 'beta1': beta1})
         for net, lr in ((net_D, lr_D), (net_G, lr_G)))
-    history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': []}
+    history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': [],
+               'warnings': []}
     settings = {'lr_D': lr_D, 'lr_G': lr_G, 'latent_dim': latent_dim,
                 'beta1': beta1}
     run = Run(checkpoint, seed, settings, history, net_D, net_G, trainer_D,
@@ -257,25 +261,26 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         if run.seed is not None:
             set_seed(run.seed, epoch)
         timer.start()
-        losses, num_examples = [], 0
+        losses, num_examples = LateLosses(epoch, data_iter, run.last), 0
         for minibatch in data_iter:
             X = checks.real_examples(minibatch).as_in_ctx(device)
             Z = latent(len(X), latent_dim, device)
-            if not (timer.times or losses):
-                checks.check_fit(net_D, net_G, loss, X, Z, data)
-                threads.suit(net_D, net_G, X, Z)
-                if seed is not None and epoch == 1:
-                    set_seed(seed, 0)  # again, now that all shapes are known
-                    initialize()
+            if not losses:
+                first = X, Z
+                if not timer.times:
+                    checks.check_fit(net_D, net_G, loss, X, Z, data)
+                    threads.suit(net_D, net_G, X, Z)
+                    if seed is not None and epoch == 1:
+                        set_seed(seed, 0)  # again: all shapes are known now
+                        initialize()
             losses.append(step(X, Z, net_D, net_G, loss, trainer_D,
                                trainer_G))
             num_examples += len(X)
-        # The only place where Python waits for the engine
-        losses = [(float(loss_D), float(loss_G)) for loss_D, loss_G in losses]
-        checks.check_losses(losses, epoch, data_iter, run.last)
-        for name, values in zip(('loss_D', 'loss_G'), zip(*losses)):
+        for name, values in zip(('loss_D', 'loss_G'), zip(*losses.read())):
             history[name].append(sum(values) / num_examples)
         history['examples_per_sec'].append(num_examples / timer.stop())
+        look(history, *first, net_D, net_G, loss, opinions)
+        warn(history, len(losses))
         if animator:
             Z = latent(len(data), latent_dim, device)
             animator.show(data, net_G(Z))

@@ -3,10 +3,12 @@ import math
 import mxnet as mx
 import numpy
 import pytest
+from d2l import mxnet as d2l
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
 from d2l_gan.dcgan import (
+    AveragedStep,
     D_block,
     G_block,
     ToPixels,
@@ -16,7 +18,8 @@ from d2l_gan.dcgan import (
     tanh_discriminator,
     tanh_generator,
 )
-from d2l_gan.train import set_seed, train, update_G
+from d2l_gan.fused import FusedStep
+from d2l_gan.train import adversarial_step, set_seed, train, update_G
 
 npx.set_np()
 
@@ -263,3 +266,154 @@ def test_a_dcgan_learns_two_pictures(seed):
     # Near one of the two, and each of them often; noise is at least 1 away.
     assert errors.min(axis=1).mean() < 0.5
     assert 0.1 < errors.argmin(axis=1).mean() < 0.9
+
+
+def scalar(value=None):
+    """G(z) = w z + b, with w to be set and b 0."""
+    net = nn.Dense(1, in_units=1)
+    if value is not None:
+        net.initialize(init.Constant(value))
+    return net
+
+
+def steps_to(values):
+    """A step that sets the generator's weight to one value after another."""
+    values = iter(values)
+
+    def step(X, Z, net_D, net_G, *_):
+        net_G.weight.set_data(np.array([[next(values)]]))
+        return 'losses'
+
+    return step
+
+
+def average(step, num_steps, net_G=None, Z=None):
+    """Take steps; gives the average's weight after each of them."""
+    net_G = scalar(0) if net_G is None else net_G
+    Z = np.zeros((1, 1)) if Z is None else Z
+    weights = []
+    for _ in range(num_steps):
+        assert step(None, Z, None, net_G, None, None, None) == 'losses'
+        weights.append(float(step.net_avg.weight.data()))
+    return weights
+
+
+def test_an_average_by_hand():
+    step = AveragedStep(scalar(), step=steps_to([1, 2, 4]))
+    # Decays of 3 / 12 and 4 / 13 after the first state, which is copied
+    second = 0.25 * 1 + 0.75 * 2
+    third = 4 / 13 * second + 9 / 13 * 4
+    assert average(step, 3) == pytest.approx([1, second, third], rel=1e-6)
+    # A decay that is below those two
+    step = AveragedStep(scalar(5), 0.1, step=steps_to([1, 2, 4]))
+    second = 0.1 * 1 + 0.9 * 2
+    third = 0.1 * second + 0.9 * 4
+    assert average(step, 3) == pytest.approx([1, second, third], rel=1e-6)
+
+
+def test_an_average_in_the_long_run():
+    rng = numpy.random.RandomState(0)
+    values = rng.normal(3, 1, 400).astype('float32').tolist()
+    step = AveragedStep(scalar(), 0.95, step=steps_to(values))
+    expected = values[0]
+    for t, value in enumerate(values[1:], 2):
+        decay = min(0.95, (1 + t) / (10 + t))
+        expected = decay * expected + (1 - decay) * value
+    assert average(step, 400)[-1] == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_average_of_equal_weights_does_not_drift():
+    value = 0.1234567
+    step = AveragedStep(scalar(), step=steps_to([value] * 3000))
+    step.load_state_dict(
+        {'num_steps': 10**5, '0': numpy.full((1, 1), value, 'float32'),
+         '1': numpy.zeros(1, 'float32')}
+    )  # fmt: skip
+    assert average(step, 3000)[-1] == pytest.approx(value, rel=5e-7)
+
+
+def small_run(step=adversarial_step):
+    """Train a small DCGAN; gives its generator and the next random number."""
+    set_seed(3)
+    net_D, net_G = dcgan_discriminator((1, 8, 8), 4), small_generator()
+    data_iter = d2l.load_array((np.random.uniform(-1, 1, (24, 1, 8, 8)),), 8)
+    train(
+        net_D, net_G, data_iter, 2, 0.01, 0.01, 3, np.zeros((2, 1, 8, 8)),
+        step=step, animator=False,
+    )  # fmt: skip
+    return net_G, float(np.random.normal(0, 1))
+
+
+def small_generator():
+    return dcgan_generator((1, 8, 8), 4)
+
+
+def values_of(net):
+    return [p.data().asnumpy() for p in net.collect_params().values()]
+
+
+def test_averaging_leaves_the_training_alone():
+    net_G, number = small_run()
+    averaged = AveragedStep(small_generator())
+    same_G, same_number = small_run(averaged)
+    assert number == same_number and averaged.num_steps == 6
+    for a, b in zip(values_of(net_G), values_of(same_G)):
+        numpy.testing.assert_array_equal(a, b)
+
+
+def test_running_statistics_are_averaged_too():
+    seen = []
+
+    def watched(X, Z, net_D, net_G, *args):
+        losses = fused(X, Z, net_D, net_G, *args)
+        seen.append(values_of(net_G))
+        return losses
+
+    fused = FusedStep(otherwise=adversarial_step)
+    net_avg = small_generator()
+    net_G, _ = small_run(AveragedStep(net_avg, step=watched))
+    for i, mean in enumerate(values_of(net_avg)):
+        expected = seen[0][i].astype('float64')
+        for t, values in enumerate(seen[1:], 2):
+            decay = (1 + t) / (10 + t)
+            expected = decay * expected + (1 - decay) * values[i]
+        numpy.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-7)
+    means = net_avg.collect_params('.*running_mean').values()
+    assert min(abs(mean.data()).max() for mean in means) > 0
+    Z = np.random.normal(0, 1, (4, 3))
+    assert abs(net_avg(Z) - net_G(Z)).max() > 1e-4
+
+
+def test_an_average_goes_on_where_it_was():
+    values = [1, 2, 4, -3, 5]
+    whole = average(AveragedStep(scalar(), step=steps_to(values)), 5)
+    first = AveragedStep(scalar(), step=steps_to(values[:2]))
+    average(first, 2)
+    state = first.state_dict()
+    assert state['num_steps'] == 2
+    assert all(isinstance(state[i], numpy.ndarray) for i in '01')
+    second = AveragedStep(scalar(), step=steps_to(values[2:]))
+    second.load_state_dict(state)
+    assert float(second.net_avg.weight.data()) == whole[1]
+    assert average(second, 3) == whole[2:]
+    # One that has not begun
+    state = AveragedStep(scalar()).state_dict()
+    assert state == {'num_steps': 0}
+    third = AveragedStep(scalar(), step=steps_to(values))
+    third.load_state_dict(state)
+    assert average(third, 5) == whole
+
+
+@pytest.mark.parametrize(
+    'net_avg', [nn.Dense(2, in_units=1), nn.Dense(1, use_bias=False)]
+)
+def test_an_average_of_another_network_is_refused(net_avg):
+    step = AveragedStep(net_avg, step=steps_to([1]))
+    with pytest.raises(ValueError, match='net_avg is not built as net_G is'):
+        average(step, 1)
+
+
+@pytest.mark.parametrize('decay', [-0.1, 1, math.nan])
+def test_a_decay_out_of_range(decay):
+    with pytest.raises(ValueError, match=r'decay is .*\[0, 1\)'):
+        AveragedStep(scalar(), decay)
