@@ -16,8 +16,11 @@ import d2l_gan
 
 __all__ = ['main']
 
-# Commands with a command line of their own: the module whose `main` takes it
-DELEGATED = {'book': 'd2l_gan.book.__main__'}
+# Commands with a command line of their own: the module whose `main` takes it,
+# and the name it has here; and what it does
+DELEGATED = {
+    'book': ('d2l_gan.book.__main__', 'make the library and the pages'),
+}
 
 EXAMPLES = """\
 examples:
@@ -99,7 +102,7 @@ def main(arguments=None):
     parser, commands = _parser()
     command = arguments[0] if arguments else ''
     if command in DELEGATED:
-        module = importlib.import_module(DELEGATED[command])
+        module = importlib.import_module(DELEGATED[command][0])
         return module.main(arguments[1:], f'd2l-gan {command}')
     if command and command[0] != '-' and command not in commands:
         parser.error(_unknown('command', command, commands))
@@ -239,7 +242,8 @@ def _parser():
         'at most 5000)',
     )
 
-    subparsers.add_parser('book', help='make the library and the pages')
+    for name, (_, help_) in DELEGATED.items():
+        subparsers.add_parser(name, help=help_)
     return parser, subparsers.choices
 
 

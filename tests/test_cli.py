@@ -154,16 +154,18 @@ def test_epochs_are_those_of_the_chapter(images):
     assert not pathlib.Path('out').exists()
 
 
-def test_the_same_seed_gives_the_same_run():
+def test_the_same_seed_gives_the_same_run(images):
+    train = f'train mlp-deep --data {images} --size 8 --epochs 2'
     for out, seed in (('first', 3), ('again', 3), ('other', 4)):
-        assert run(f'train gaussian --epochs 2 --seed {seed} --out {out}') == 0
+        assert run(f'{train} --seed {seed} --out {out}') == 0
     first, again, other = map(weights, ('first', 'again', 'other'))
     for a, b, c in zip(first, again, other):
         assert (a == b).all() and (a != c).any()
 
 
-def test_a_run_that_was_interrupted_goes_on(monkeypatch, capsys):
-    assert run('train gaussian --epochs 3 --out whole') == 0
+def test_a_run_that_was_interrupted_goes_on(images, monkeypatch, capsys):
+    train = f'train deligan --data {images} --size 8 --epochs 3'
+    assert run(f'{train} --out whole') == 0
     add = RunAnimator.add
 
     def interrupted(self, x, y):
@@ -173,21 +175,21 @@ def test_a_run_that_was_interrupted_goes_on(monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(RunAnimator, 'add', interrupted)
-        assert run('train gaussian --epochs 3 --out parts') == 130
+        assert run(f'{train} --out parts') == 130
     error = capsys.readouterr().err
     # The second epoch was not whole.
     assert 'interrupted after 1 of 3 epochs' in error
-    assert 'd2l-gan train gaussian --out parts --resume' in error
+    assert 'd2l-gan train deligan --out parts --resume' in error
     assert (pathlib.Path('parts') / 'samples.png').exists()
     assert (pathlib.Path('parts') / 'losses.png').exists()
-    assert run('train gaussian --out parts --resume') == 0
+    assert run('train deligan --out parts --resume') == 0
     whole, parts = map(history, ('whole', 'parts'))
     for name in ('loss_D', 'loss_G'):
         assert whole[name] == parts[name] and len(whole[name]) == 3
     for a, b in zip(weights('whole'), weights('parts')):
         assert (a == b).all()
     capsys.readouterr()
-    assert run('train gaussian --out parts --resume') == 0
+    assert run('train deligan --out parts --resume') == 0
     assert 'has its 3 epochs' in capsys.readouterr().out
 
 

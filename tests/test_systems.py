@@ -6,6 +6,7 @@ import PIL.Image
 import pytest
 from mxnet import np, npx
 
+from d2l_gan.conditional import draw_classes
 from d2l_gan.data import read_images
 from d2l_gan.evaluate import frechet_distance
 from d2l_gan.systems import (
@@ -16,7 +17,7 @@ from d2l_gan.systems import (
     read_examples,
     train_system,
 )
-from d2l_gan.train import GAUSSIAN, set_seed
+from d2l_gan.train import GAUSSIAN, normal_latent, set_seed
 
 npx.set_np()
 
@@ -95,8 +96,14 @@ def test_who_takes_orders_needs_labels(digits):
     labels = numpy.array([0, 0, 1, 1])
     system, _ = train_system('conditional-dcgan', 0.01, images, labels)
     assert set(system.sample(50)[1]) == {0, 1}
-    _, asked = system.sample(3, [1, 0, 1])
+    set_seed(0)
+    images, asked = system.sample(3, [1, 0, 1])
     assert asked.tolist() == [1, 0, 1]
+    set_seed(0)
+    expected = draw_classes(
+        system.net_G, normal_latent(3, 100, mx.cpu()), [1, 0, 1]
+    )
+    numpy.testing.assert_allclose(images, expected.asnumpy(), atol=1e-6)
     mx.nd.waitall()
 
 
