@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 f7f27237853dc100.
+# Its text below this line has the SHA-256 2093d67b59ced0c3.
 
 import mxnet as mx
 import numpy
@@ -140,7 +140,7 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
 
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
           *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
-          step=adversarial_step, device=None, animator=None):
+          step=adversarial_step, dtype='float32', device=None, animator=None):
     """Train a GAN by Adam, and show how it goes.
 
     Args:
@@ -163,6 +163,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         step: trains both networks on a minibatch, called as
             `adversarial_step` is; that function itself is replaced by a
             `FusedStep`, which does the same faster.
+        dtype: in which type a `FusedStep` computes large products, 'float32'
+            or 'bfloat16'.
         device: where to train; MXNet's current context if `None`.
         animator: an `Animator` with two panels; made if `None`. With `False`,
             nothing is shown or printed.
@@ -182,7 +184,10 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     device = device or mx.context.current_context()
     loss = loss or gluon.loss.SigmoidBCELoss()
     if step is adversarial_step:
-        step = FusedStep(otherwise=step)  # the same, with less work
+        step = FusedStep(step, dtype)  # the same, with less work
+    elif dtype != 'float32':
+        raise ValueError(f"dtype is {dtype!r}, but only train's own step can "
+                         'compute in anything but float32')
     for net in (net_D, net_G):
         net.initialize(initializer or init.Normal(0.02), ctx=device,
                        force_reinit=True)
