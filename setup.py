@@ -28,6 +28,7 @@ setup(
         'd2l==0.17.0; python_version >= "3.12"',
         # d2l 0.17.0 imports a name that IPython 9 dropped.
         'ipython<9; python_version >= "3.12"',
+        'joblib',
         'matplotlib',
         'pillow>=10.1',
         'requests',

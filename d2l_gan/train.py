@@ -4,13 +4,13 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 2093d67b59ced0c3.
+# Its text below this line has the SHA-256 0be9909fc3855fad.
 
 import mxnet as mx
 import numpy
 import random
 from d2l import mxnet as d2l
-from d2l_gan import checks
+from d2l_gan import checks, threads
 from d2l_gan.animator import Animator
 from d2l_gan.fused import FusedStep
 from mxnet import autograd, gluon, init, np
@@ -138,6 +138,7 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
             update_G(Z, net_D, net_G, loss, trainer_G))
 
 
+@threads.restored()
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
           *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
           step=adversarial_step, dtype='float32', device=None, animator=None):
@@ -209,6 +210,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             Z = latent(len(X), latent_dim, device)
             if epoch == 1 and not losses:
                 checks.check_fit(net_D, net_G, loss, X, Z, data)
+                threads.suit(net_D, net_G, X, Z)
             losses.append(step(X, Z, net_D, net_G, loss, trainer_D,
                                trainer_G))
             num_examples += len(X)
