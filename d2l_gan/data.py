@@ -28,7 +28,7 @@ from tqdm import tqdm
 from d2l_gan.checks import to_numpy
 from d2l_gan.files import replacing
 
-__all__ = ['load_array', 'load_images', 'normalize', 'read_images']
+__all__ = ['load_array', 'load_images', 'loader', 'normalize', 'read_images']
 
 # Data sets in the IDX format, and the classes that know their files
 IDX = {
@@ -123,9 +123,29 @@ def load_images(
             each image.
         ValueError, OSError: as in `read_images`.
     """
-    _check_batch_size(batch_size)
     images, own = read_images(name, size, train)
-    labels = own if labels is None else to_numpy(labels)
+    return loader(
+        images, own if labels is None else labels, batch_size, shuffle
+    )
+
+
+def loader(images, labels, batch_size, shuffle=True):
+    """Give images as minibatches.
+
+    Args:
+        images: pixels, as `read_images` gives them.
+        labels: one for each image, or `None`.
+        batch_size, shuffle: as in `load_images`.
+
+    Returns:
+        gluon.data.DataLoader: as `load_images` does.
+
+    Raises:
+        ValueError: if `batch_size` is below 1, or there is not a label for
+            each image.
+    """
+    _check_batch_size(batch_size)
+    labels = None if labels is None else to_numpy(labels)
     if labels is not None and labels.shape != (len(images),):
         raise ValueError(
             f'the labels have shape {labels.shape}, but there are '
@@ -138,8 +158,8 @@ def load_images(
             return X
         return X, np.array(labels[indices], dtype='int32')
 
-    # The loader deals in indices, so that NumPy takes a minibatch at once,
-    # which is three times as fast as to stack its images.
+    # It deals in indices, so that NumPy takes a minibatch at once, which is
+    # three times as fast as to stack its images.
     return gluon.data.DataLoader(
         range(len(images)), batch_size, shuffle, batchify_fn=batchify
     )
