@@ -4,13 +4,15 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 e9035d2e42d7a5e0.
+# Its text below this line has the SHA-256 89466c1e5dc37c13.
 
 import functools
+import json
 import logging
 import math
 import mxnet as mx
 import numpy
+import pathlib
 from mxnet import autograd, gluon, np
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     'FusedStep',
     'LeanUpdate',
     'bind',
+    'has_bfloat16',
+    'round_products',
     'side_by_side',
     'trace_step',
     'warn_once',
@@ -193,6 +197,63 @@ class LeanUpdate:
                                     parameter.grad_req)
 
 
+def has_bfloat16():
+    """Tell whether this processor computes in bfloat16 by itself.
+
+    Taught in chapters/performance.md, "Fewer Digits".
+    """
+    try:
+        flags = pathlib.Path('/proc/cpuinfo').read_text().split()
+    except OSError:  # Not on Linux
+        return False
+    return not {'avx512_bf16', 'amx_bf16'}.isdisjoint(flags)
+
+
+def round_products(symbol, params):
+    """Let the large products of a symbol be computed in bfloat16.
+
+    Args:
+        symbol: a computation in float32.
+        params: by name, the `gluon.Parameter`s that it may read.
+
+    Returns:
+        mx.symbol.Symbol: the same computation, but convolutions and dense
+        layers read bfloat16 numbers and give them, if the channels on both
+        sides are multiples of 16. All else, transposed convolutions too,
+        stays in float32.
+
+    Taught in chapters/performance.md, "Fewer Digits".
+    """
+    graph = json.loads(symbol.tojson(remove_amp_cast=False))
+    nodes, places, casts = [], [], {}
+
+    def add(node):
+        nodes.append(node)
+        return len(nodes) - 1
+
+    def cast(place, dtype):
+        if (place, dtype) not in casts:
+            casts[place, dtype] = add({
+                'op': 'amp_cast', 'name': f'cast{len(casts)}',
+                'attrs': {'dtype': dtype}, 'inputs': [[*place, 0]]})
+        return casts[place, dtype], 0
+
+    for node in graph['nodes']:
+        inputs = [(places[i], k) for i, k, _ in node['inputs']]
+        large = node['op'] in ('Convolution', 'FullyConnected') and all(
+            size % 16 == 0
+            for size in params[nodes[inputs[1][0]]['name']].shape[:2])
+        if large:
+            inputs = [cast(place, 'bfloat16') for place in inputs]
+        place = add({**node, 'inputs': [[*place, 0] for place in inputs]})
+        places.append(cast((place, 0), 'float32')[0] if large else place)
+    heads = [[places[i], k, 0] for i, k, _ in graph['heads']]
+    arguments = [i for i, node in enumerate(nodes) if node['op'] == 'null']
+    return mx.sym.load_json(json.dumps({
+        'nodes': nodes, 'heads': heads, 'arg_nodes': arguments,
+        'attrs': graph['attrs']})).as_np_ndarray()
+
+
 class BoundStep:
     """An adversarial step on minibatches of one shape.
 
@@ -278,11 +339,25 @@ class FusedStep:
         otherwise: the step to take, called as `adversarial_step` is, if the
             networks or the loss cannot be hybridized. A warning in the log
             says so, once.
+        dtype: 'float32', or 'bfloat16' for rounded products; see
+            `round_products`. Then nothing else can be done in its place.
+
+    Raises:
+        ValueError: if there is no such type, or the processor or the networks
+            do not allow it.
 
     Taught in chapters/performance.md, "The Step".
     """
-    def __init__(self, otherwise):
-        self.otherwise, self.traced, self.updates = otherwise, None, ()
+    def __init__(self, otherwise, dtype='float32'):
+        if dtype not in ('float32', 'bfloat16'):
+            raise ValueError(f"dtype is {dtype!r}, but has to be 'float32' or "
+                             "'bfloat16'")
+        if dtype == 'bfloat16' and not has_bfloat16():
+            raise ValueError(
+                'this processor does not compute in bfloat16 (it has neither '
+                "avx512_bf16 nor amx_bf16): leave dtype at 'float32'")
+        self.otherwise, self.dtype = otherwise, dtype
+        self.traced, self.updates = None, ()
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
         if self.traced != (net_D, net_G, loss):
@@ -305,12 +380,21 @@ class FusedStep:
         try:
             self.symbols = trace_step(net_D, net_G, loss)
         except ValueError as error:
+            if self.dtype != 'float32':
+                raise ValueError(
+                    f'plain steps cannot compute in {self.dtype}, and no '
+                    f'other ones can be taken: {error}') from error
             self.symbols = None
             warn_once(f'training takes the plain steps: {error}')
             return
+        params = {}
         for net, inputs in ((net_D, X), (net_G, Z)):
+            params.update(net.collect_params())
             try:
                 for parameter in net.collect_params().values():
                     parameter.data(X.ctx)
             except gluon.parameter.DeferredInitializationError:
                 net(inputs)
+        if self.dtype == 'bfloat16':
+            self.symbols = [round_products(symbol, params)
+                            for symbol in self.symbols]

@@ -4,11 +4,12 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 9cd54e25bba3c0e4.
+# Its text below this line has the SHA-256 2fd9b3d03d454fc8.
 
 import math
 import pathlib
 from d2l_gan.animator import save_images
+from d2l_gan.fused import FusedStep
 from d2l_gan.train import adversarial_step, update_D, update_G
 from mxnet import init, np
 from mxnet.gluon import nn
@@ -151,18 +152,19 @@ class SavingStep:
         folder: where to save to; made if need be.
         every: so many minibatches lie between two grids, at least 1.
         Z: the latent vectors of the samples, shape (n, latent_dim).
-        step: what to do with a minibatch.
+        step: what to do with a minibatch; as fast an `adversarial_step` as
+            there is if `None`.
 
     Raises:
         ValueError: if `every` is below 1.
 
     Taught in chapters/mlp-gan.md, "Less Momentum, and a Film".
     """
-    def __init__(self, folder, every, Z, step=adversarial_step):
+    def __init__(self, folder, every, Z, step=None):
         if every < 1:
             raise ValueError(f'every is {every}, but has to be at least 1')
         self.folder, self.every = pathlib.Path(folder), every
-        self.Z, self.step = Z, step
+        self.Z, self.step = Z, step or FusedStep(adversarial_step)
         self.num_minibatches = 0
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):

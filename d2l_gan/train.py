@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 b7560a185a552c96.
+# Its text below this line has the SHA-256 2b1fab580cc39ccf.
 
 import mxnet as mx
 import numpy
@@ -170,8 +170,8 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
 @threads.restored()
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
           *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
-          step=adversarial_step, device=None, seed=None, checkpoint=None,
-          opinions=False, animator=None):
+          step=adversarial_step, dtype='float32', device=None, seed=None,
+          checkpoint=None, opinions=False, animator=None):
     """Train a GAN by Adam, and show how it goes.
 
     Args:
@@ -195,6 +195,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         step: trains both networks on a minibatch, called as
             `adversarial_step` is; that function itself is replaced by a
             `FusedStep`, which does the same faster.
+        dtype: in which type a `FusedStep` computes large products, 'float32'
+            or 'bfloat16'.
         device: where to train; MXNet's current context if `None`.
         seed: an integer from 0 to 2**32 - 1, which fixes all that is random
             from the first weights on, the state that the networks and the
@@ -229,7 +231,10 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     device = device or mx.context.current_context()
     loss = loss or gluon.loss.SigmoidBCELoss()
     if step is adversarial_step:
-        step = FusedStep(otherwise=step)  # the same, with less work
+        step = FusedStep(step, dtype)  # the same, with less work
+    elif dtype != 'float32':
+        raise ValueError(f"dtype is {dtype!r}, but only train's own step can "
+                         'compute in anything but float32')
 
     def initialize():
         for net in (net_D, net_G):

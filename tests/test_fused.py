@@ -1,4 +1,5 @@
 import logging
+import pathlib
 
 import mxnet as mx
 import numpy
@@ -427,3 +428,98 @@ def test_parameters_that_were_moved_can_be_set_saved_and_read(tmp_path):
     numpy.testing.assert_allclose(
         game.play(step)[0], oracle.play(adversarial_step)[0], rtol=1e-5
     )
+
+
+@pytest.fixture
+def bfloat16(monkeypatch):
+    """Take any processor with AVX-512, by which bfloat16 is emulated."""
+    if 'avx512bw' not in pathlib.Path('/proc/cpuinfo').read_text():
+        pytest.skip('no AVX-512')
+    monkeypatch.setattr(fused, 'has_bfloat16', lambda: True)
+
+
+def to_bfloat16(array):
+    """Round half to even, by the bits of float32."""
+    bits = array.astype('float32').view('uint32').astype('uint64')
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16
+    return bits.astype('uint32').view('float32')
+
+
+@pytest.mark.parametrize('sizes, rounds', [((32, 16), True), ((32, 8), False),
+                                           ((33, 16), False)])  # fmt: skip
+def test_factors_of_large_products_are_rounded(sizes, rounds):
+    width, units = sizes
+    net = nn.Dense(units, in_units=width)
+    net.initialize(init.Normal(1))
+    X = np.random.normal(0, 1, (5, width))
+    symbol = net(mx.sym.var('X').as_np_ndarray())
+    params = net.collect_params()
+    symbol = fused.round_products(symbol, params)
+    arrays = {name: params[name].data() for name in params}
+    (Y,) = fused.bind(symbol, {'X': X, **arrays}, {}, mx.cpu()).forward()
+    factors = X.asnumpy(), net.weight.data().asnumpy().T
+    expected = numpy.matmul(*map(to_bfloat16, factors) if rounds else factors)
+    # The product is rounded too.
+    tolerance = 2**-8 if rounds else 1e-5
+    numpy.testing.assert_allclose(Y.asnumpy(), expected, tolerance, 1e-5)
+    inexact = abs(Y.asnumpy() - numpy.matmul(*factors)).max()
+    assert (inexact > 1e-3) == rounds
+
+
+@pytest.mark.parametrize('system', ['MLP, small', 'tanh', 'DCGAN, grey'])
+def test_gradients_in_bfloat16_are_near_those_in_float32(system, bfloat16):
+    games = Game(system), Game(system)
+    steps = FusedStep(None, 'bfloat16'), FusedStep(None)
+    losses = [game.play(step) for game, step in zip(games, steps)]
+    numpy.testing.assert_allclose(*losses, rtol=2**-6)
+    assert (losses[0] != losses[1]).any()
+    for net in (0, 1):
+        a, b = (
+            numpy.concatenate([g.ravel() for g in game.gradients(net)])
+            for game in games
+        )
+        assert numpy.linalg.norm(a - b) < 0.1 * numpy.linalg.norm(b)
+    for weight in games[0].weights():
+        assert weight.dtype == 'float32'
+        # Steps of 0.01 on weights of that size would be lost in bfloat16.
+        assert (weight != to_bfloat16(weight)).any() or not weight.any()
+
+
+def test_tiny_networks_stay_in_float32(bfloat16):
+    ours, oracle = Game(), Game()
+    for _ in range(2):
+        ours.play(FusedStep(None, 'bfloat16')), oracle.play(FusedStep(None))
+    for a, b in zip(ours.weights(), oracle.weights()):
+        numpy.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize('flags, expected', [
+    ('flags : fpu avx512f avx512_bf16 sse', True),
+    ('flags : amx_bf16', True),
+    ('flags : fpu avx512f', False),
+    (None, False),
+])  # fmt: skip
+def test_the_processor_says_whether_it_has_bfloat16(
+    flags, expected, monkeypatch
+):
+    def read_text(path):
+        if flags is None:
+            raise FileNotFoundError(path)
+        return flags
+
+    monkeypatch.setattr('pathlib.Path.read_text', read_text)
+    assert fused.has_bfloat16() is expected
+
+
+def test_types_that_cannot_be_had_are_refused(monkeypatch):
+    data = numpy.random.RandomState(0).normal(size=(16, 2)).astype('float32')
+    with pytest.raises(ValueError, match=r"'float16'.*'bfloat16'"):
+        train_on(data, gaussian(), dtype='float16')
+    with pytest.raises(ValueError, match=r'only train.s own step'):
+        train_on(data, gaussian(), dtype='bfloat16', step=plain)
+    monkeypatch.setattr(fused, 'has_bfloat16', lambda: False)
+    with pytest.raises(ValueError, match='neither avx512_bf16 nor'):
+        train_on(data, gaussian(), dtype='bfloat16')
+    monkeypatch.setattr(fused, 'has_bfloat16', lambda: True)
+    with pytest.raises(ValueError, match=r'plain steps.*no HybridBlock'):
+        train_on(data, plain_block(), dtype='bfloat16')

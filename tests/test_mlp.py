@@ -162,6 +162,16 @@ def test_grids_are_saved_and_the_step_is_taken(tmp_path):
     numpy.testing.assert_allclose(pixels / 255, grid, atol=0.5 / 255 + 1e-6)
 
 
+def test_the_step_below_a_grid_is_the_fast_one(tmp_path, monkeypatch):
+    monkeypatch.setattr('d2l_gan.train.update_D', None)
+    net_D, net_G = mlp_discriminator((8,)), mlp_generator((1, 2, 2), ())
+    saver = SavingStep(tmp_path, 1, np.ones((1, 3)))
+    X = np.ones((4, 1, 2, 2))
+    history = train(net_D, net_G, [X], 1, 0.1, 0.1, 3, X, step=saver,
+                    animator=False)  # fmt: skip
+    assert numpy.isfinite(history['loss_D']).all()
+
+
 def test_grids_between_minibatches_are_refused(tmp_path):
     with pytest.raises(ValueError, match='every is 0'):
         SavingStep(tmp_path, 0, None)
