@@ -231,7 +231,7 @@ class Run:
                 self.epoch = epoch
                 if epoch % self.checkpoint.every == 0:
                     self._write()
-        except (GeneratorExit, KeyboardInterrupt):
+        except (GeneratorExit, KeyboardInterrupt, FloatingPointError):
             self._write()
             raise
         self._write()
@@ -284,9 +284,8 @@ class Run:
         self._compare(path, facts, arrays)
 
         def state(part):
-            """A flat dictionary; the numbers in it as such."""
             return {
-                name[len(part) + 1 :]: array if array.ndim else array.item()
+                name[len(part) + 1 :]: array
                 for name, array in arrays.items()
                 if name.startswith(f'{part}/')
             }
@@ -296,7 +295,12 @@ class Run:
         for name, pair in self.trainers.items():
             _load_trainer(*pair, state(name))
         for name, other in self.others.items():
-            other.load_state_dict(state(name))
+            other.load_state_dict(
+                {
+                    key: array if array.ndim else array.item()
+                    for key, array in state(name).items()
+                }
+            )
         self.history.update(facts['history'])
         self.epoch, self.seed = facts['epoch'], facts['seed']
 
@@ -465,12 +469,12 @@ def _trainer_state(trainer, net):
 
 
 def _load_trainer(trainer, net, state):
-    trainer.set_learning_rate(state['learning_rate'])
+    trainer.set_learning_rate(float(state['learning_rate']))
     counts, means = {}, {}
     for name, parameter in net._collect_params_with_prefix().items():
         if f'{name}.count' in state:
             i = trainer._param2idx[parameter.name]
-            counts[i] = state[f'{name}.count']
+            counts[i] = int(state[f'{name}.count'])
             means[i] = state[f'{name}.mean'], state[f'{name}.var']
     adam = trainer.optimizer
     adam.num_update = max(counts.values(), default=0)
@@ -478,7 +482,10 @@ def _load_trainer(trainer, net, state):
         adam._all_index_update_counts[ctx.device_id] = dict(counts)
         # A new dictionary, by which a fused step knows of it
         updater.states = {
-            i: tuple(mx.nd.array(mean, ctx, mean.dtype) for mean in pair)
+            i: tuple(
+                np.array(mean, mean.dtype, ctx=ctx).as_nd_ndarray()
+                for mean in pair
+            )
             for i, pair in means.items()
         }
         updater.states_synced = dict.fromkeys(means, True)

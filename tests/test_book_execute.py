@@ -77,6 +77,26 @@ def test_outputs_are_tidy_and_remembered(make_book, run, monkeypatch):
     assert run(folder)[1] == 2
 
 
+def test_figures_are_the_same_files_again(make_book, run, tmp_path):
+    folder = make_book(
+        '# One\n\n```{.python .input}\n%matplotlib inline\n'
+        'import matplotlib.pyplot as plt\n'
+        'from matplotlib_inline.backend_inline import set_matplotlib_formats\n'
+        "set_matplotlib_formats('svg')\n"
+        "plt.plot([1, 3, 2], marker='o')\nplt.fill_between([0, 1], [1, 2]);"
+        '\n```\n'
+    )
+    figures = []
+    for _ in range(2):
+        outputs, *_ = run(folder)
+        (figure,) = outputs[0]
+        figures.append(figure['data']['image/svg+xml'])
+        for record in (tmp_path / 'cache').iterdir():
+            record.unlink()
+    assert '<clipPath id=' in figures[0]  # one of the names
+    assert figures[0] == figures[1]
+
+
 def test_a_damaged_record_is_made_anew(make_book, run, tmp_path):
     folder = make_book(CHAPTER)
     run(folder)

@@ -205,7 +205,8 @@ def test_nan_names_the_last_good_checkpoint(tmp_path):
     assert path.exists()
 
 
-def test_weights_that_are_not_finite_are_not_kept(tmp_path):
+@pytest.mark.parametrize('every', [1, 10])
+def test_weights_that_are_not_finite_are_not_kept(tmp_path, every):
     def step(*args):
         step.calls += 1
         losses = adversarial_step(*args)
@@ -214,8 +215,9 @@ def test_weights_that_are_not_finite_are_not_kept(tmp_path):
         return losses
 
     step.calls = 0
+    keep = Checkpoint(tmp_path, every)
     with pytest.raises(FloatingPointError) as caught:
-        small.run('gaussian', 9, seed=3, step=step, checkpoint=tmp_path)
+        small.run('gaussian', 9, seed=3, step=step, checkpoint=keep)
     assert 'epoch 2: in net_G, 0.bias became NaN' in str(caught.value)
     assert str(tmp_path / 'epoch-000001.npz') in str(caught.value)
     assert names(tmp_path) == ['epoch-000001.npz']

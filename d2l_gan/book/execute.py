@@ -26,6 +26,7 @@ __all__ = ['cache_key', 'execute']
 
 # MXNet's log goes to the page otherwise: "[12:34:56] ../src/... Using ...".
 ENGINE_LOG = re.compile(r'^\[\d\d:\d\d:\d\d\] \S+\.cc:\d+: .*\n?', re.M)
+MATPLOTLIBRC = pathlib.Path(__file__).parent / 'matplotlibrc'
 ANSI = re.compile(r'\x1b\[[0-9;]*m')
 
 
@@ -133,9 +134,18 @@ def _run(book, chapter, timeout, out):
 
 
 def _environment(book):
-    """The kernel's: it imports the library that lies beside the chapters."""
+    """The kernel's: it imports the library that lies beside the chapters.
+
+    Its figures are the same files each time they are drawn: Matplotlib would
+    write the date into them, and names that are drawn at random.
+    """
     paths = [str(book.library.parent), os.environ.get('PYTHONPATH')]
-    return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
+    return {
+        **os.environ,
+        'PYTHONPATH': os.pathsep.join(filter(None, paths)),
+        'MATPLOTLIBRC': str(MATPLOTLIBRC),
+        'SOURCE_DATE_EPOCH': '0',
+    }
 
 
 def _tidy(outputs):
