@@ -269,6 +269,13 @@ def main():
         conditions = machine(arguments.torch)
     except ValueError as error:
         parser.error(str(error))
+    load = os.getloadavg()[0]
+    if load > 1:
+        print(
+            f'The load is {load:.1f}: other work slows down most who use '
+            'several threads, so that these figures will mean little.',
+            file=sys.stderr,
+        )
     results = {'machine': conditions, **measure_all(arguments)}
     write_text(OUT / 'speed.json', json.dumps(results, indent=1))
     text = report(results)
