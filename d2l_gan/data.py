@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from d2l_gan.checks import to_numpy
 from d2l_gan.files import replacing
+from d2l_gan.parallel import own_share
 
 __all__ = ['load_images', 'normalize', 'read_images']
 
@@ -42,7 +43,14 @@ SIZE = 64
 
 
 def load_images(
-    batch_size, name=None, size=None, shuffle=True, train=True, *, labels=None
+    batch_size,
+    name=None,
+    size=None,
+    shuffle=True,
+    train=True,
+    *,
+    labels=None,
+    kvstore=None,
 ):
     """Load images as minibatches.
 
@@ -53,6 +61,8 @@ def load_images(
             `numpy.random`.
         name, size, train: as in `read_images`.
         labels: one for each image, in the place of those of the data set.
+        kvstore: connects the workers of a distributed run, each of which gets
+            the minibatches of its own share; `None` for all images.
 
     Returns:
         gluon.data.DataLoader: gives tuples (X, y), or X alone where there are
@@ -84,7 +94,10 @@ def load_images(
     # The loader deals in indices, so that NumPy takes a minibatch at once,
     # which is three times as fast as to stack its images.
     return gluon.data.DataLoader(
-        range(len(images)), batch_size, shuffle, batchify_fn=batchify
+        own_share(range(len(images)), kvstore),
+        batch_size,
+        shuffle,
+        batchify_fn=batchify,
     )
 
 

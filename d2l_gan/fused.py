@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 d3224f9874571760.
+# Its text below this line has the SHA-256 f56be8c9489e73df.
 
 import functools
 import logging
@@ -97,8 +97,8 @@ class LeanUpdate:
     A `gluon.Trainer` asks the same questions about every parameter in every
     step. Here they are asked once. The optimizer's states and counters stay
     where the trainer has them, so that these steps and `trainer.step` can
-    take turns. Where the optimizer is not Adam, or the trainer talks to
-    other devices or machines, each step is `trainer.step`.
+    take turns. Where the optimizer is not Adam, or somebody else updates the
+    parameters, each step is `trainer.step`.
 
     Args:
         trainer: a `gluon.Trainer`.
@@ -122,6 +122,7 @@ class LeanUpdate:
             if self._is_adam():
                 self._collect()
             return
+        self.trainer.allreduce_grads()  # if there are other machines
         adam = self.trainer.optimizer
         indices = list(self.params)
         adam._update_count(indices)
@@ -138,7 +139,8 @@ class LeanUpdate:
     def _is_adam(self):
         adam = self.trainer.optimizer
         return (type(adam) is mx.optimizer.Adam
-                and self.trainer._kvstore is None
+                and not self.trainer._update_on_kvstore
+                and len(self.trainer._updaters) == 1
                 and all(numpy.dtype(parameter.dtype) == 'float32'
                         for parameter in self.params.values()))
 

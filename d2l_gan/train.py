@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 f7f27237853dc100.
+# Its text below this line has the SHA-256 bf841d14c07623f7.
 
 import mxnet as mx
 import numpy
@@ -13,6 +13,7 @@ from d2l import mxnet as d2l
 from d2l_gan import checks
 from d2l_gan.animator import Animator
 from d2l_gan.fused import FusedStep
+from d2l_gan.parallel import DataParallel, Workers, device_list
 from mxnet import autograd, gluon, init, np
 
 __all__ = [
@@ -140,7 +141,7 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
 
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
           *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
-          step=adversarial_step, device=None, animator=None):
+          step=adversarial_step, device=None, kvstore=None, animator=None):
     """Train a GAN by Adam, and show how it goes.
 
     Args:
@@ -163,13 +164,19 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         step: trains both networks on a minibatch, called as
             `adversarial_step` is; that function itself is replaced by a
             `FusedStep`, which does the same faster.
-        device: where to train; MXNet's current context if `None`.
+        device: where to train; MXNet's current context if `None`. Of a list
+            of devices each takes its part of every minibatch.
+        kvstore: connects processes that train together, each with minibatches
+            of its own, as many and as large as everyone's; made by
+            `mx.kv.create('dist_sync')`. None if this one is alone.
         animator: an `Animator` with two panels; made if `None`. With `False`,
-            nothing is shown or printed.
+            nothing is shown or printed. Only the first of several processes
+            has one.
 
     Returns:
         dict: `loss_D`, `loss_G` (a mean over the examples) and
-        `examples_per_sec`, each a list with a number for every epoch.
+        `examples_per_sec`, each a list with a number for every epoch; those
+        of all processes together.
 
     Raises:
         ValueError: if a setting is out of range, the iterator gives nothing,
@@ -179,18 +186,23 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     Taught in chapters/gan.md, "Training".
     """
     checks.check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1)
-    device = device or mx.context.current_context()
+    devices, workers = device_list(device), Workers(kvstore)
+    device = devices[0]
     loss = loss or gluon.loss.SigmoidBCELoss()
-    if step is adversarial_step:
+    if step is adversarial_step and len(devices) == 1:
         step = FusedStep(otherwise=step)  # the same, with less work
     for net in (net_D, net_G):
-        net.initialize(initializer or init.Normal(0.02), ctx=device,
+        net.initialize(initializer or init.Normal(0.02), ctx=devices,
                        force_reinit=True)
     trainer_D, trainer_G = (
-        gluon.Trainer(net.collect_params(), 'adam',
-                      {'learning_rate': lr, 'beta1': beta1})
+        workers.trainer(net.collect_params(), 'adam',
+                        {'learning_rate': lr, 'beta1': beta1})
         for net, lr in ((net_D, lr_D), (net_G, lr_G)))
-    if animator is None:
+    players = (net_D, net_G) if len(devices) == 1 else (
+        DataParallel(net_D, devices), DataParallel(net_G, devices))
+    if workers.rank > 0:
+        animator = False
+    elif animator is None:
         animator = Animator(xlabel='epoch', ylabel='loss',
                             xlim=[1, num_epochs], nrows=2, figsize=(5, 5),
                             legend=['discriminator', 'generator'])
@@ -204,19 +216,22 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             Z = latent(len(X), latent_dim, device)
             if epoch == 1 and not losses:
                 checks.check_fit(net_D, net_G, loss, X, Z, data)
-            losses.append(step(X, Z, net_D, net_G, loss, trainer_D,
-                               trainer_G))
+                workers.start(trainer_D, trainer_G)
+            losses.append(step(X, Z, *players, loss, trainer_D, trainer_G))
             num_examples += len(X)
         # The only place where Python waits for the engine
         losses = [(float(loss_D), float(loss_G)) for loss_D, loss_G in losses]
         checks.check_losses(losses, epoch, data_iter)
-        for name, values in zip(('loss_D', 'loss_G'), zip(*losses)):
-            history[name].append(sum(values) / num_examples)
+        num_examples, *sums = workers.sum(num_examples,
+                                          *map(sum, zip(*losses)))
+        for name, total in zip(('loss_D', 'loss_G'), sums):
+            history[name].append(total / num_examples)
         history['examples_per_sec'].append(num_examples / timer.stop())
         if animator:
             Z = latent(len(data), latent_dim, device)
             animator.show(data, net_G(Z))
             animator.add(epoch, (history['loss_D'][-1], history['loss_G'][-1]))
+    workers.finish()
     if animator:
         animator.close()
         print(f'loss_D {history["loss_D"][-1]:.3f}, '
