@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 60729c489451931f.
+# Its text below this line has the SHA-256 155a219f9fc9f6f5.
 
 import itertools
 import mxnet as mx
@@ -83,8 +83,8 @@ class OwnKeys(mx.kvstore.KVStoreBase):
 
     def broadcast(self, key, value, out, priority=0):
         """Give everyone the first worker's value, before anyone goes on."""
-        # A copy, for MXNet may keep a layer's weights in a layout of their own,
-        # which a KVStore does not take
+        # A copy, for MXNet may keep a layer's weights in a layout of their
+        # own, which a KVStore does not take
         plain = mx.nd.array(value.asnumpy(), dtype=value.dtype)
         self.kvstore.broadcast(f'{self.number}.{key}', plain, plain, priority)
         # Else gradients that are pushed next can overtake it.

@@ -9,12 +9,12 @@ import sys
 import textwrap
 import time
 
-import numpy
 import pytest
 
 from d2l_gan import launch, peers
 
 ROOT = pathlib.Path(__file__).parents[1]
+SLEEP = 'import time; time.sleep(60)'
 SECONDS = 60  # Nothing here takes as long, but a busy machine may
 
 
@@ -50,41 +50,18 @@ def script(folder, text):
 
 
 TRAIN = """
-    import sys
-    import numpy
-    from d2l_gan.parallel import join_workers, own_share
+    from d2l_gan.parallel import join_workers
     from d2l_gan.train import train
-    from d2l import mxnet as d2l
-    from mxnet import npx
+    from mxnet import np, npx
     from mxnet.gluon import nn
 
     npx.set_np()
+    X = np.ones((4, 2))
+    net_D, net_G = nn.Dense(1), nn.Dense(2)
     kvstore = join_workers()
-    X = numpy.random.RandomState(0).normal(size=(41, 2)).astype('float32')
-    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
-    net_D.add(nn.Dense(8, activation='tanh'), nn.Dense(1))
-    net_G.add(nn.Dense(2))
-    shown = []
-
-    class Animator:
-        def show(self, real, fake):
-            shown.append(fake)
-            print(f'epoch {len(shown)}', flush=True)
-
-        def add(self, x, y):
-            pass
-
-        def close(self):
-            pass
-
-    history = train(
-        net_D, net_G, d2l.load_array((own_share(X, kvstore),), 6),
-        NUM_EPOCHS, 0.02, 0.01, 2, X[:9], kvstore=kvstore,
-        animator=Animator())
-    numpy.savez(
-        f'{sys.argv[1]}/{kvstore.rank}.npz', *history['loss_D'],
-        *[p.data().asnumpy() for net in (net_D, net_G)
-          for p in net.collect_params().values()], shown=len(shown))
+    print('here', flush=True)
+    train(net_D, net_G, [X] * 10, 10 ** 6, 0.02, 0.01, 2, X,
+          kvstore=kvstore, animator=False)
 """
 
 
@@ -103,24 +80,11 @@ def pids(parent):
     return roles
 
 
-def test_two_workers_train_together(tmp_path):
-    path = script(tmp_path, TRAIN.replace('NUM_EPOCHS', '2'))
-    process = start(['-m', 'd2l_gan.launch', '-n', '2', path, tmp_path])
-    status, out, err = finish(process)
-    assert status == 0, err
-    results = [numpy.load(tmp_path / f'{rank}.npz') for rank in (0, 1)]
-    # Histories and weights are everyone's, but only the first one draws.
-    for name in results[0].files[1:]:
-        numpy.testing.assert_array_equal(results[0][name], results[1][name])
-    assert [int(result['shown']) for result in results] == [2, 0]
-    assert 'examples/sec' in out
-
-
 @pytest.mark.parametrize('victim', ['worker', 'server'])
 def test_a_lost_process_ends_the_run(tmp_path, victim):
-    path = script(tmp_path, TRAIN.replace('NUM_EPOCHS', '100000'))
-    process = start(['-m', 'd2l_gan.launch', '-n', '2', path, tmp_path])
-    assert process.stdout.readline().startswith('epoch 1')
+    path = script(tmp_path, TRAIN)
+    process = start(['-m', 'd2l_gan.launch', '-n', 2, path])
+    assert sorted(process.stdout.read(10)) == sorted(2 * 'here\n')
     roles = pids(process.pid)
     assert {role: len(found) for role, found in roles.items()} == {
         'scheduler': 1,
@@ -147,7 +111,7 @@ def peer(role, port, *codes, **variables):
     Between two pieces of code it waits until `go` is called.
     """
     pause = "; print('ready', flush=True); input()\n"
-    code = pause.join(codes or ['import time; time.sleep(60)'])
+    code = pause.join(codes or [SLEEP])
     return start(
         ['-c', f'import d2l_gan\nfrom d2l_gan import peers\n{code}'],
         **{
@@ -213,18 +177,16 @@ def run_of(codes_0, codes_1):
     port = free_port()
     return [
         peer('scheduler', port),
-        peer('server', port),
+        peer('server', port, 'peers._peer.connected.wait()', SLEEP),
         peer('worker', port, *codes_0),
         peer('worker', port, *codes_1),
     ]
 
 
 def test_an_error_in_one_worker_ends_all():
-    processes = run_of(
-        ['peers.begin(0)', '1 / 0'], ['peers.begin(1)', 'input()']
-    )
-    ready(*processes[2:])
-    go(processes[2])
+    processes = run_of(['peers.begin(0)', '1 / 0'], ['peers.begin(1)', SLEEP])
+    ready(*processes[1:])
+    go(*processes[1:3])
     results = [finish(process) for process in processes]
     status, _, err = results.pop(2)
     assert status == 1
@@ -232,14 +194,14 @@ def test_an_error_in_one_worker_ends_all():
     assert 'left before the training was over' in err
     for status, _, err in results:
         assert status == peers.STATUS
-        assert 'worker 0 on' in err and 'is gone' in err
+        assert 'is gone' in err
+    assert 'worker 0 on' in results[0][2]
 
 
 def test_a_lost_scheduler_ends_all():
-    processes = run_of(
-        ['peers.begin(0)', 'input()'], ['peers.begin(1)', 'input()']
-    )
-    ready(*processes[2:])
+    processes = run_of(['peers.begin(0)', SLEEP], ['peers.begin(1)', SLEEP])
+    ready(*processes[1:])
+    go(*processes[1:])
     processes[0].kill()
     for process in processes[1:]:
         status, _, err = finish(process)
@@ -265,7 +227,7 @@ def test_who_has_finished_needs_nobody():
 def test_a_worker_that_begins_alone_is_told():
     processes = run_of(
         ['peers.begin(0)', 'peers.end()'],
-        ['peers.begin(1)', 'peers.end()', 'peers.begin(1); input()'],
+        ['peers.begin(1)', 'peers.end()', f'peers.begin(1); {SLEEP}'],
     )
     ready(*processes[2:])
     go(*processes[2:])
