@@ -218,9 +218,9 @@ def _die_with_parent():
 def _wait(children):
     """Wait for the workers, or for the first process that fails."""
     while True:
-        failed = [c for c in children if c.process.poll()]
-        if failed:
+        if any(c.process.poll() for c in children):
             _leave_time(children)
+            failed = [c for c in children if c.process.poll()]
             # Some may have ended only because another one did.
             failed.sort(key=lambda c: c.process.returncode == peers.STATUS)
             status = failed[0].process.returncode

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 155a219f9fc9f6f5.
+# Its text below this line has the SHA-256 f0e5e20ca5d9e876.
 
 import itertools
 import mxnet as mx
@@ -24,22 +24,6 @@ __all__ = [
 ]
 
 
-def device_list(device):
-    """Make a list of devices: of one, of many, or MXNet's current one.
-
-    Raises:
-        ValueError: if there is none, or one comes twice.
-
-    Taught in chapters/parallel.md, "Several Devices, Several Machines".
-    """
-    if not isinstance(device, (list, tuple)):
-        return [device or mx.context.current_context()]
-    if not device or len(set(device)) < len(device):
-        raise ValueError(f'device is {device}, but has to be one or more '
-                         'different devices')
-    return list(device)
-
-
 class DataParallel(gluon.Block):
     """A network that shares out its minibatches among devices.
 
@@ -48,7 +32,7 @@ class DataParallel(gluon.Block):
             its parameters on all the devices.
         devices: a list of them; the first one gets the outputs.
 
-    Taught in chapters/parallel.md, "Several Devices, Several Machines".
+    Taught in chapters/parallel.md, "Several Devices".
     """
     def __init__(self, net, devices):
         super().__init__()
@@ -65,6 +49,22 @@ class DataParallel(gluon.Block):
         return Y[:len(X)] if too_few else Y
 
 
+def device_list(device):
+    """Make a list of devices: of one, of many, or MXNet's current one.
+
+    Raises:
+        ValueError: if there is none, or one comes twice.
+
+    Taught in chapters/parallel.md, "Several Devices".
+    """
+    if not isinstance(device, (list, tuple)):
+        return [device or mx.context.current_context()]
+    if not device or len(set(device)) < len(device):
+        raise ValueError(f'device is {device}, but has to be one or more '
+                         'different devices')
+    return list(device)
+
+
 class OwnKeys(mx.kvstore.KVStoreBase):
     """A part of a KVStore whose keys nobody else uses.
 
@@ -74,7 +74,7 @@ class OwnKeys(mx.kvstore.KVStoreBase):
     Args:
         kvstore: a `KVStore`.
 
-    Taught in chapters/parallel.md, "Several Devices, Several Machines".
+    Taught in chapters/parallel.md, "Several Machines".
     """
     count = itertools.count()
 
@@ -123,7 +123,7 @@ class Workers:
     Raises:
         ValueError: if `kvstore` does not keep workers in step.
 
-    Taught in chapters/parallel.md, "Several Devices, Several Machines".
+    Taught in chapters/parallel.md, "Several Machines".
     """
     def __init__(self, kvstore):
         self.kvstore, self.rank, self.num_workers = kvstore, 0, 1
@@ -202,7 +202,7 @@ def own_share(examples, kvstore=None):
     Raises:
         ValueError: if there are fewer examples than workers.
 
-    Taught in chapters/parallel.md, "Several Devices, Several Machines".
+    Taught in chapters/parallel.md, "Several Machines".
     """
     if kvstore is None:
         return examples
@@ -221,7 +221,7 @@ def join_workers():
         `None` if this process was started alone, without the environment
         variable DMLC_ROLE.
 
-    Taught in chapters/parallel.md, "Several Devices, Several Machines".
+    Taught in chapters/parallel.md, "Several Machines".
     """
     if 'DMLC_ROLE' not in os.environ:
         return None

@@ -101,6 +101,24 @@ def test_a_lost_process_ends_the_run(tmp_path, victim):
     assert not any(found.exists() for role in roles.values() for found in role)
 
 
+def test_an_interrupted_run(tmp_path):
+    path = script(tmp_path, '''
+        import time
+        from d2l_gan import peers
+        peers.begin(0)
+        print('here', flush=True)
+        time.sleep(60)
+        ''')  # fmt: skip
+    process = start(['-m', 'd2l_gan.launch', '-n', 1, path])
+    assert process.stdout.readline() == 'here\n'
+    found = [f for role in pids(process.pid).values() for f in role]
+    process.send_signal(signal.SIGINT)
+    status, _, err = finish(process)
+    assert status == 128 + signal.SIGINT
+    assert 'KeyboardInterrupt' in err  # in the worker
+    assert not any(process.exists() for process in found)
+
+
 def free_port():
     return launch._free_port()
 
