@@ -4,17 +4,22 @@
 DATA ?= digits
 export DATA
 
+# A Python that has PyTorch; by default, that of .venv-torch if it is there
+TORCH ?=
+export TORCH
+
 # Seconds that one cell of a chapter may take
 TIMEOUT ?= 600
 
 PY := .venv/bin/python
 
-.PHONY: help chapter lib test quality bench lint format lock venv clean
+.PHONY: help chapter lib test quality bench torch lint format lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
 	    Makefile
-	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv.'
+	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv,'
+	@echo 'TORCH=python one that has PyTorch, for bench.'
 
 chapter: venv ## run what changed in the chapters, make the pages
 	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT)
@@ -28,8 +33,12 @@ test: venv ## run the tests
 quality: venv ## train all systems equally long, and judge them (takes long)
 	@$(PY) benchmarks/quality.py
 
-bench: venv ## time d2l's code, the plain functions and the fused step
+bench: venv ## time our code beside d2l's, in MXNet and in PyTorch
 	@$(PY) benchmarks/speed.py
+
+torch: venv ## .venv-torch, for the rows of `bench` that need PyTorch
+	@$(PY) -m venv .venv-torch
+	@.venv-torch/bin/python -m pip install torch==2.13.0
 
 lint: venv ## look for faults and unusual layout in the code
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -28,6 +28,7 @@ setup(
         'd2l==0.17.0; python_version >= "3.12"',
         # d2l 0.17.0 imports a name that IPython 9 dropped.
         'ipython<9; python_version >= "3.12"',
+        'joblib',
         'matplotlib',
         'pillow>=10.1',
         'requests',
@@ -37,6 +38,7 @@ setup(
         # MXNet imports distutils, which Python 3.12 took out.
         'setuptools; python_version >= "3.12"',
     ],
+    entry_points={'console_scripts': ['d2l-gan = d2l_gan.cli:main']},
     extras_require={
         'book': [
             'ipykernel',

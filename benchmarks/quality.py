@@ -10,7 +10,6 @@ import concurrent.futures
 import multiprocessing
 import os
 import pathlib
-import re
 import statistics
 
 # Runs share the machine, each on one core. MXNet reads this at its import.
@@ -26,7 +25,7 @@ from d2l_gan.animator import save_images
 from d2l_gan.data import read_images
 from d2l_gan.evaluate import Judge
 from d2l_gan.files import replacing
-from d2l_gan.systems import SYSTEMS, train_system
+from d2l_gan.systems import IMAGE_SYSTEMS, train_system
 
 npx.set_np()
 
@@ -36,13 +35,14 @@ NUM_FAKES = 10_000
 
 def run(name, seed, data, size, seconds, path):
     """Train one system on one seed, and write images that it makes."""
-    trained = train_system(name, seconds, data, size, seed=seed)
-    fakes, asked = trained['sample'](NUM_FAKES)
+    images, labels = read_images(data, size)
+    system, num_minibatches = train_system(name, seconds, images, labels, seed)
+    fakes, asked = system.sample(NUM_FAKES)
     save_images(path.with_suffix('.png'), fakes[:32])
     record = {
         'fakes': numpy.rint((fakes + 1) * 127.5).astype('uint8'),
-        'num_minibatches': trained['num_minibatches'],
-        'num_parameters': trained['num_parameters'],
+        'num_minibatches': num_minibatches,
+        'num_parameters': system.num_parameters,
     }
     if asked is not None:
         record['asked'] = asked
@@ -103,7 +103,12 @@ def main():
     )
     parser.add_argument('--size', type=int, default=32, help='of the images')
     parser.add_argument(
-        '--systems', nargs='+', default=list(SYSTEMS), help='which ones'
+        '--systems',
+        nargs='+',
+        choices=IMAGE_SYSTEMS,
+        metavar='SYSTEM',
+        default=list(IMAGE_SYSTEMS),
+        help='which ones',
     )
     parser.add_argument('--seconds', type=int, default=300, help='a run')
     parser.add_argument('--seeds', type=int, default=3, help='runs a system')
@@ -118,10 +123,7 @@ def main():
         OUT / f'{pathlib.Path(args.data).name}-{args.size}-{args.seconds}s'
     )
     paths = {
-        name: [
-            folder / f'{re.sub("[^a-z0-9.]+", "-", name.lower())}-{seed}.npz'
-            for seed in range(args.seeds)
-        ]
+        name: [folder / f'{name}-{seed}.npz' for seed in range(args.seeds)]
         for name in args.systems
     }
     # Before the first run, which would have to fetch them otherwise

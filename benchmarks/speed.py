@@ -1,169 +1,284 @@
-"""How many examples a second does each way to take a step train?
+"""How fast does each way to train a GAN learn, and what does it need?
 
-d2l's own functions, the plain functions of the book and its fused step take
-turns on the same networks and the same minibatch, so that whatever else the
-machine does meets all of them. The table goes to _build/bench/speed.txt too.
+Trains the same networks with d2l's MXNet code, with ours, and with PyTorch as
+d2l uses it. Each runs in a process of its own, with the threads that it takes
+by itself. They take turns, never two at once, so that whatever else the
+machine does meets all of them. Tables, plots and raw figures go to
+_build/bench.
 """
 
 import argparse
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import os
 import pathlib
-import statistics
-import time
+import platform
+import re
+import subprocess
+import sys
+import tempfile
 
-# Before MXNet, so that it finds the NumPy that it needs
-import d2l_gan  # noqa: F401 isort: skip
-import mxnet as mx
-import numpy
-from d2l import mxnet as d2l
-from mxnet import gluon, init, np, npx
-from mxnet.gluon import nn
+from report import CONTESTANTS, plot_growth, plot_speed, report
 from tqdm import tqdm
 
-from d2l_gan.conditional import (
-    ConditionalDiscriminator,
-    ConditionalGenerator,
-    FakeClassLoss,
-    JoinLabels,
-    one_hot,
-)
-from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
-from d2l_gan.files import replacing
-from d2l_gan.fused import FusedStep
-from d2l_gan.mlp import RECIPES, mlp_discriminator, mlp_generator
-from d2l_gan.train import adversarial_step, set_seed
+from d2l_gan.files import replacing, write_text
 
-npx.set_np()
-
-OUT = pathlib.Path('_build/bench/speed.txt')
+HERE = pathlib.Path(__file__).parent
+OUT = pathlib.Path('_build/bench')
+TORCH = pathlib.Path('.venv-torch/bin/python')
 
 
-def d2l_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
-    """What d2l's loop does with a minibatch."""
-    return (
-        d2l.update_D(X, Z, net_D, net_G, loss, trainer_D),
-        d2l.update_G(Z, net_D, net_G, loss, trainer_G),
-    )
+def workload(kind, shape, n, batch_size, num_examples, per_turn):
+    """Say what is trained, and on how many minibatches in a turn."""
+    return locals()
 
 
-STEPS = {'d2l': d2l_step, 'plain': adversarial_step, 'fused': FusedStep}
-
-
-def gaussian_demo():
-    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
-    net_D.add(
-        nn.Dense(5, activation='tanh'),
-        nn.Dense(3, activation='tanh'),
-        nn.Dense(1),
-    )
-    net_G.add(nn.Dense(2))
-    return net_D, net_G
-
-
-def mlp():
-    recipe = RECIPES['logits']
-    return (
-        mlp_discriminator(**recipe['net_D']),
-        mlp_generator((1, 28, 28), **recipe['net_G']),
-    )
-
-
-def dcgan(shape):
-    return lambda: (dcgan_discriminator(shape), dcgan_generator(shape))
-
-
-def conditional_dcgan():
-    return (
-        ConditionalDiscriminator((1, 32, 32), 10),
-        ConditionalGenerator(dcgan_generator((1, 32, 32)), 10),
-    )
-
-
-# The networks, the shape of a minibatch, that of the latent vectors, and how
-# many steps are timed at once.
 WORKLOADS = {
-    'Gaussian demo': (gaussian_demo, (8, 2), 2, 100),
-    'MLP 28x28': (mlp, (128, 1, 28, 28), 100, 10),
-    'DCGAN 32x32 grey': (dcgan((1, 32, 32)), (64, 1, 32, 32), 100, 1),
-    'conditional 32x32': (conditional_dcgan, (64, 1, 32, 32), 100, 1),
-    'DCGAN 64x64 RGB': (dcgan((3, 64, 64)), (64, 3, 64, 64), 100, 1),
+    'Gaussian demo': workload('gaussian', (2,), 0, 8, 1000, 250),
+    'MLP 28x28': workload('mlp', (1, 28, 28), 128, 128, 1280, 20),
+    'DCGAN 32x32 grey': workload('dcgan', (1, 32, 32), 64, 64, 256, 4),
+    'DCGAN 64x64 RGB': workload('dcgan', (3, 64, 64), 64, 64, 256, 2),
+    'conditional 32x32': workload('conditional', (1, 32, 32), 64, 64, 256, 4),
 }
+# How the cost grows when one thing about a small DCGAN is changed
+SMALL = workload('dcgan', (1, 32, 32), 32, 64, 1024, 2)
+GROWTH = {
+    'batch size': {b: {**SMALL, 'batch_size': b} for b in (16, 64, 256)},
+    'image size': {s: {**SMALL, 'shape': (1, s, s)} for s in (16, 32, 64)},
+    'width n': {n: {**SMALL, 'n': n} for n in (16, 32, 64)},
+    'data-set size': {
+        m: {**SMALL, 'num_examples': m} for m in (1024, 8192, 32768)
+    },
+}
+# Whole epochs, to see whether memory grows with them
+EPOCHS = {**SMALL, 'n': 16, 'num_examples': 512, 'per_turn': 8}
+NUM_EPOCHS = 10
+# Workers get none of these settings, neither the user's nor those that this
+# process has made when it imported d2l_gan.
+FOREIGN = (
+    'D2L_GAN_', 'DNNL_', 'GOMP_', 'KMP_', 'MKL_', 'MXNET_', 'OMP_',
+    'OPENBLAS_',
+)  # fmt: skip
 
 
-def player(workload, step):
-    """Give a function that takes one step, always on the same minibatch."""
-    make, shape, latent_dim, _ = WORKLOADS[workload]
-    set_seed(0)
-    net_D, net_G = make()
-    X = np.random.uniform(-1, 1, shape)
-    Z = np.random.normal(0, 1, (len(X), latent_dim))
-    loss = gluon.loss.SigmoidBCELoss()
-    if isinstance(net_G, ConditionalGenerator):
-        labels = one_hot(numpy.arange(len(X)) % 10, 10)
-        X, Z = JoinLabels()(X, labels), np.concatenate([Z, labels], axis=1)
-        loss = FakeClassLoss()
-    trainers = []
-    for net, inputs in ((net_D, X), (net_G, Z)):
-        net.initialize(init.Normal(0.02))
-        net(inputs)
-        trainers.append(
-            gluon.Trainer(
-                net.collect_params(),
-                'adam',
-                {'learning_rate': 2e-4, 'beta1': 0.5},
-            )
+class Worker:
+    """A process that trains as one contestant does, a turn at a time."""
+
+    def __init__(self, contestant, settings, torch):
+        family = contestant.split('-')[0]
+        script = family if family in ('d2l', 'limit', 'torch') else 'mxnet'
+        self.log = tempfile.TemporaryFile('w+')  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [
+                torch if family == 'torch' else sys.executable,
+                HERE / f'{script}_worker.py',
+                json.dumps({'contestant': contestant, **settings}),
+            ],
+            env={
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(FOREIGN)
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
         )
-    if step is FusedStep:
-        step = FusedStep(otherwise=None)
-    return lambda: step(X, Z, net_D, net_G, loss, *trainers)
+
+    def turn(self):
+        """Let it have a turn.
+
+        Returns:
+            dict: what it answers.
+
+        Raises:
+            ChildProcessError: with its last words, if it ended.
+        """
+        with contextlib.suppress(BrokenPipeError):  # it left an explanation
+            print(file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            code = self.process.wait()
+            self.log.seek(0)
+            words = [line for line in self.log if line.strip()]
+            raise ChildProcessError(
+                words[-1].strip() if words else f'it ended with {code}'
+            )
+        return json.loads(answer)
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+        self.log.close()
 
 
-def measure(workload, repeats):
-    """Give examples per second, a list of them for each step."""
-    players = {name: player(workload, step) for name, step in STEPS.items()}
-    _, (batch_size, *_), _, steps = WORKLOADS[workload]
-    rates = {name: [] for name in players}
-    for repeat in range(repeats + 1):
-        for name, play in players.items():
-            start = time.perf_counter()
-            for _ in range(steps):
-                play()
-            mx.npx.waitall()
-            seconds = time.perf_counter() - start
-            if repeat:  # the first round is for warming up
-                rates[name].append(steps * batch_size / seconds)
-    return rates
+def obstacle(contestant, kind, torch):
+    """Say why a contestant does not take part; an empty string if it does."""
+    convolutional = kind in ('dcgan', 'conditional')
+    if not convolutional and re.search('bfloat16|channels', contestant):
+        return '—'
+    if 'bfloat16' in contestant and not re.search(
+        r'\b(avx512_bf16|amx_bf16)\b',
+        pathlib.Path('/proc/cpuinfo').read_text(),
+    ):
+        return 'no bfloat16: the processor has no avx512_bf16 and no amx_bf16'
+    if contestant.startswith('torch') and not torch:
+        return 'no PyTorch: `make torch`, or `make bench TORCH=python`'
+    return ''
 
 
-def row(workload, rates):
-    """One line of the table: medians, and ratios with their quartiles."""
-    text = f'{workload:18}'
-    for name, values in rates.items():
-        ratios = [a / b for a, b in zip(values, rates['d2l'])]
-        low, _, high = statistics.quantiles(ratios, n=4)
-        text += f' {statistics.median(values):8.1f}'
-        if name != 'd2l':
-            text += f' {statistics.median(ratios):6.2f} '
-            text += f'{f"({low:.2f}-{high:.2f})":13}'
-    return text.rstrip()
+def measure(settings, contestants, repeats, torch, bar):
+    """Let contestants take turns with one workload.
+
+    Returns:
+        dict: for each of them its `turns`, as its worker reports them, and
+        the `obstacle`, empty if there was none.
+    """
+    results, workers = {}, {}
+    with contextlib.ExitStack() as stack:
+        for name in contestants:
+            reason = obstacle(name, settings['kind'], torch)
+            results[name] = {'obstacle': reason, 'turns': []}
+            if not reason:
+                workers[name] = Worker(name, settings, torch)
+                stack.callback(workers[name].close)
+        # Two turns are not counted: one to get ready, one to warm up.
+        for number in range(-2, repeats):
+            for name, result in results.items():
+                if not result['obstacle']:
+                    try:
+                        answer = workers[name].turn()
+                    except ChildProcessError as error:
+                        result.update(obstacle=f'failed: {error}', turns=[])
+                    else:
+                        if number >= 0:
+                            result['turns'].append(answer)
+                bar.update()
+    return results
+
+
+def measure_all(arguments):
+    """Measure all that was asked for; gives a dict that is fit for JSON."""
+    repeats, contestants = arguments.repeats, arguments.contestants
+    pair = [name for name in ('d2l', 'fast') if name in contestants]
+    growth = {} if arguments.quick or not pair else GROWTH
+    # The small DCGAN itself is a point of every axis.
+    points = {
+        json.dumps(settings): settings
+        for axis in growth.values()
+        for settings in axis.values()
+    }
+    total = len(arguments.workloads) * len(contestants) * (repeats + 2)
+    if growth:
+        total += len(pair) * (5 * len(points) + NUM_EPOCHS + 2)
+    results = {'repeats': repeats}
+    with tqdm(total=total, unit=' turns', leave=False, disable=None) as bar:
+
+        def run(description, settings, names, repeats):
+            bar.set_description(description)
+            return measure(settings, names, repeats, arguments.torch, bar)
+
+        results['workloads'] = {
+            name: run(name, WORKLOADS[name], contestants, repeats)
+            for name in arguments.workloads
+        }
+        if growth:
+            measured = {
+                key: run('How the cost grows', settings, pair, 3)
+                for key, settings in points.items()
+            }
+            results['growth'] = {
+                axis: [
+                    [value, measured[json.dumps(settings)]]
+                    for value, settings in values.items()
+                ]
+                for axis, values in growth.items()
+            }
+            results['epochs'] = run('Epochs', EPOCHS, pair, NUM_EPOCHS)
+    return results
+
+
+def machine(torch):
+    """Give the machine, the date and the versions in a line."""
+    model = re.search(
+        r'model name\s*: (.*)', pathlib.Path('/proc/cpuinfo').read_text()
+    )
+    versions = [f'Python {platform.python_version()}'] + [
+        f'{name} {importlib.metadata.version(name)}'
+        for name in ('mxnet', 'd2l', 'numpy')
+    ]
+    if torch:
+        versions.append(f'torch {torch_version(torch)}')
+    return (
+        f'{model[1] if model else platform.machine()}, '
+        f'{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f} '
+        f'before; {datetime.date.today():%d %B %Y}; {", ".join(versions)}'
+    )
+
+
+def torch_version(python):
+    """Ask a Python for its PyTorch's version.
+
+    Raises:
+        ValueError: if it has none, or is none.
+    """
+    try:
+        return subprocess.run(
+            [python, '-c', 'import torch; print(torch.__version__)'],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ValueError(
+            f'{python} is no Python that can import torch'
+        ) from error
+
+
+def save(figure, path):
+    with replacing(path) as draft:
+        figure.savefig(draft, format='png', dpi=150)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--workloads', nargs='+', choices=WORKLOADS,
-                        default=list(WORKLOADS), metavar='NAME')  # fmt: skip
-    parser.add_argument('--repeats', type=int, default=9)
+    parser = argparse.ArgumentParser(
+        description=__doc__.split('\n\n')[1],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add('--workloads', nargs='+', choices=WORKLOADS, metavar='NAME',
+        default=list(WORKLOADS), help='which ones')  # fmt: skip
+    add('--contestants', nargs='+', choices=CONTESTANTS, metavar='NAME',
+        default=list(CONTESTANTS),
+        help='which ones; all are compared with the first')  # fmt: skip
+    add('--repeats', type=int, default=9,
+        help='turns that count, at least 2')  # fmt: skip
+    add('--quick', action='store_true',
+        help='2 turns, and nothing about how the cost grows')  # fmt: skip
+    add('--torch', metavar='PYTHON',
+        default=os.environ.get('TORCH') or (TORCH if TORCH.exists() else None),
+        help='a Python that has PyTorch')  # fmt: skip
     arguments = parser.parse_args()
-    lines = [
-        'Examples per second: medians, and beside them the ratios to d2l, in '
-        'the median (quartiles)',
-        f'{"":18} {"d2l":>8} {"plain":>8} {"":20} {"fused":>8}',
-    ]
-    for workload in tqdm(arguments.workloads, leave=False):
-        lines.append(row(workload, measure(workload, arguments.repeats)))
-    text = '\n'.join(lines)
-    with replacing(OUT) as path:
-        path.write_text(text + '\n', encoding='utf-8')
-    print(text)
+    if arguments.quick:
+        arguments.repeats = 2
+    if arguments.repeats < 2:
+        parser.error(f'--repeats is {arguments.repeats}, but must be above 1')
+    try:
+        conditions = machine(arguments.torch)
+    except ValueError as error:
+        parser.error(str(error))
+    results = {'machine': conditions, **measure_all(arguments)}
+    write_text(OUT / 'speed.json', json.dumps(results, indent=1))
+    text = report(results)
+    write_text(OUT / 'speed.txt', text)
+    save(plot_speed(results['workloads']), OUT / 'speed.png')
+    if 'growth' in results:
+        save(plot_growth(results['growth']), OUT / 'growth.png')
+    print(f'{text}\nIn {OUT}/ with its plots and raw figures.')
+    if 'failed: ' in text:
+        sys.exit(1)
 
 
 if __name__ == '__main__':

@@ -10,11 +10,15 @@ import os
 
 import numpy
 
+from d2l_gan import threads
+
 # MXNet 1.9.1 reads `numpy.bool`, which NumPy 1.24 took out. It has to be back
 # before MXNet is imported, so this package does it first of all. (Assigned
 # without a look, for asking `hasattr` would raise NumPy's warning.)
 if tuple(map(int, numpy.__version__.split('.')[:2])) >= (1, 24):
     numpy.bool = bool
+
+threads.prepare()
 
 # Else MXNet reports on every symbol that is bound, and `fused` binds three for
 # each shape of a minibatch.

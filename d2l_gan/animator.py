@@ -285,7 +285,7 @@ def tile(images):
             f'cannot lay out images of shape {images.shape}: at '
             'least one is needed, with 1 or 3 channels'
         )
-    columns = math.ceil(math.sqrt(2 * n))
+    columns = min(n, math.ceil(math.sqrt(2 * n)))
     rows = math.ceil(n / columns)
     grid = numpy.ones((rows, height + 1, columns, width + 1, channels))
     for i, image in enumerate(images):

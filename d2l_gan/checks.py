@@ -30,7 +30,7 @@ def check_numpy_mode():
         )
 
 
-def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
+def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1, seed=None):
     """See that MXNet is in its NumPy mode, and the settings are in range.
 
     Raises:
@@ -43,6 +43,7 @@ def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1):
         ('lr_G', lr_G, lr_G > 0, 'above 0'),
         ('latent_dim', latent_dim, latent_dim >= 1, 'at least 1'),
         ('beta1', beta1, 0 <= beta1 < 1, 'in [0, 1)'),
+        ('seed', seed, seed is None or 0 <= seed < 2**32, 'in [0, 2**32)'),
     ):
         if not fits:
             raise ValueError(f'{name} is {value}, but has to be {range_}')
@@ -149,13 +150,14 @@ def check_fit(net_D, net_G, loss, X, Z, data):
             )
 
 
-def check_losses(losses, epoch, data_iter):
+def check_losses(losses, epoch, data_iter, last=None):
     """See that an epoch had minibatches, and that all losses are numbers.
 
     Args:
         losses: pairs (loss_D, loss_G) of floats, one a minibatch.
         epoch: the number of the epoch, for the message.
         data_iter: read again to find out whether the data are to blame.
+        last: the path of the last good checkpoint, for the message.
 
     Raises:
         ValueError: if there were no minibatches.
@@ -183,6 +185,7 @@ def check_losses(losses, epoch, data_iter):
         raise FloatingPointError(
             f'epoch {epoch}, minibatch {i}: the losses became '
             f'{pair[0]} (discriminator) and {pair[1]} (generator). {cause}'
+            + (f'. The last good checkpoint is {last}' if last else '')
         )
 
 

@@ -1,4 +1,4 @@
-"""Images to learn from: where they come from, and minibatches of them.
+"""Examples to learn from: where they come from, and minibatches of them.
 
 A data set is looked for in the folder of its name in $D2L_GAN_DATA (by
 default, in ~/.cache/d2l_gan), and is fetched to there if it is missing.
@@ -29,7 +29,7 @@ from d2l_gan.checks import to_numpy
 from d2l_gan.files import replacing
 from d2l_gan.parallel import own_share
 
-__all__ = ['load_images', 'normalize', 'read_images']
+__all__ = ['load_array', 'load_images', 'loader', 'normalize', 'read_images']
 
 # Data sets in the IDX format, and the classes that know their files
 IDX = {
@@ -40,6 +40,64 @@ NAMES = ('digits', *IDX, 'pokemon')
 SUFFIXES = ('.png', '.jpg', '.jpeg')
 # The size of images that have none in common
 SIZE = 64
+
+
+def load_array(data_arrays, batch_size, is_train=True):
+    """Load arrays as minibatches, as d2l's function of that name, but faster.
+
+    Args:
+        data_arrays: a tuple of arrays of equal length, of NumPy or MXNet.
+        batch_size: the number of examples in a minibatch, at least 1; the
+            last one holds what is left.
+        is_train: whether the order is drawn anew every epoch, by
+            `numpy.random`; on the same seed it is that of d2l.
+
+    Returns:
+        an iterable, every time anew, with a length. It gives lists with a
+        minibatch of each array, or minibatches alone if there is one array:
+        `mxnet.np.ndarray` of the arrays' own types.
+
+    Raises:
+        ValueError: if there are no arrays, or their lengths differ, or
+            `batch_size` is below 1.
+    """
+    _check_batch_size(batch_size)
+    arrays = [to_numpy(array) for array in data_arrays]
+    if len({len(array) for array in arrays}) != 1:
+        raise ValueError(
+            f'the arrays have lengths {[len(array) for array in arrays]}, but '
+            'there must be one array or more, of one length'
+        )
+    return _Minibatches(arrays, batch_size, is_train)
+
+
+class _Minibatches:
+    # To hand an array of any size over to MXNet takes as long as several
+    # operators on small ones, and to cut a piece out of it is next to nothing.
+    # So many minibatches are handed over at once.
+    together = 64
+
+    def __init__(self, arrays, batch_size, shuffle):
+        self.arrays, self.batch_size = arrays, batch_size
+        self.shuffle = shuffle
+
+    def __len__(self):
+        return math.ceil(len(self.arrays[0]) / self.batch_size)
+
+    def __iter__(self):
+        order = numpy.arange(len(self.arrays[0]))
+        if self.shuffle:
+            numpy.random.shuffle(order)
+        size = self.batch_size
+        for start in range(0, len(order), size * self.together):
+            indices = order[start : start + size * self.together]
+            wholes = [
+                np.array(array[indices], dtype=array.dtype)
+                for array in self.arrays
+            ]
+            for i in range(0, len(indices), size):
+                pieces = [whole[i : i + size] for whole in wholes]
+                yield pieces if len(pieces) > 1 else pieces[0]
 
 
 def load_images(
@@ -75,10 +133,29 @@ def load_images(
             each image.
         ValueError, OSError: as in `read_images`.
     """
-    if batch_size < 1:
-        raise ValueError(f'batch_size is {batch_size}, but must be at least 1')
     images, own = read_images(name, size, train)
-    labels = own if labels is None else to_numpy(labels)
+    return loader(
+        images, own if labels is None else labels, batch_size, shuffle
+    )
+
+
+def loader(images, labels, batch_size, shuffle=True):
+    """Give images as minibatches.
+
+    Args:
+        images: pixels, as `read_images` gives them.
+        labels: one for each image, or `None`.
+        batch_size, shuffle: as in `load_images`.
+
+    Returns:
+        gluon.data.DataLoader: as `load_images` does.
+
+    Raises:
+        ValueError: if `batch_size` is below 1, or there is not a label for
+            each image.
+    """
+    _check_batch_size(batch_size)
+    labels = None if labels is None else to_numpy(labels)
     if labels is not None and labels.shape != (len(images),):
         raise ValueError(
             f'the labels have shape {labels.shape}, but there are '
@@ -91,14 +168,19 @@ def load_images(
             return X
         return X, np.array(labels[indices], dtype='int32')
 
-    # The loader deals in indices, so that NumPy takes a minibatch at once,
-    # which is three times as fast as to stack its images.
+    # It deals in indices, so that NumPy takes a minibatch at once, which is
+    # three times as fast as to stack its images.
     return gluon.data.DataLoader(
         own_share(range(len(images)), kvstore),
         batch_size,
         shuffle,
         batchify_fn=batchify,
     )
+
+
+def _check_batch_size(batch_size):
+    if batch_size < 1:
+        raise ValueError(f'batch_size is {batch_size}, but must be at least 1')
 
 
 def normalize(images):

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 a6db1807f6906989.
+# Its text below this line has the SHA-256 7f9352b8732dc34e.
 
 import types
 from d2l_gan.train import update_D, update_G
@@ -214,6 +214,15 @@ class ThresholdStep:
             idle = types.SimpleNamespace(step=lambda batch_size: None)
             loss_D = update_D(X, Z, net_D, net_G, loss, idle)
         return loss_D, loss_G
+
+    def state_dict(self):
+        """Give what a checkpoint has to keep, as numbers by name."""
+        return {name: getattr(self, name) for name in (
+            'threshold', 'floor', 'balance', 'num_minibatches')}
+
+    def load_state_dict(self, state):
+        """Go on from what `state_dict` gave."""
+        vars(self).update(state)
 
     def adjust(self):
         """Move floor and threshold, before each minibatch."""

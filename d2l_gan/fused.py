@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 f56be8c9489e73df.
+# Its text below this line has the SHA-256 7078f068a8d63840.
 
 import functools
 import logging
@@ -18,6 +18,7 @@ __all__ = [
     'FusedStep',
     'LeanUpdate',
     'bind',
+    'side_by_side',
     'trace_step',
     'warn_once',
 ]
@@ -91,50 +92,82 @@ def bind(symbol, arrays, gradients, ctx):
         [arrays[name] for name in symbol.list_auxiliary_states()])
 
 
+def side_by_side(arrays):
+    """Copy arrays into one, of which each becomes a piece.
+
+    Args:
+        arrays: of `mx.nd`, on one device, of any shapes.
+
+    Returns:
+        tuple: the long array, and a list of its pieces, of the same shapes
+        and values as `arrays`. They share its memory.
+
+    Taught in chapters/performance.md, "Updates without Detours".
+    """
+    whole = mx.nd.concat(*(array.reshape(-1) for array in arrays), dim=0)
+    ends = numpy.cumsum([array.size for array in arrays]).tolist()
+    return whole, [whole[end - array.size:end].reshape(array.shape)
+                   for array, end in zip(arrays, ends)]
+
+
 class LeanUpdate:
     """Let a trainer take its steps, and if they are Adam's, without detours.
 
     A `gluon.Trainer` asks the same questions about every parameter in every
-    step. Here they are asked once. The optimizer's states and counters stay
-    where the trainer has them, so that these steps and `trainer.step` can
-    take turns. Where the optimizer is not Adam, or somebody else updates the
-    parameters, each step is `trainer.step`.
+    step, and updates each by a call of its own. Here they are asked once, and
+    one call updates all parameters with at most two axes, which the first
+    step moves into one array. (Arrays that were taken from them by `data` and
+    `grad` before are theirs no more.) The optimizer's states and counters
+    stay where the trainer has them, so that these steps and `trainer.step`
+    can take turns. Where the optimizer is not Adam, or somebody else updates
+    the parameters, each step is `trainer.step`.
 
     Args:
         trainer: a `gluon.Trainer`.
-        ctx: the device of its parameters.
 
     Taught in chapters/performance.md, "Updates without Detours".
     """
-    def __init__(self, trainer, ctx):
-        self.trainer, self.ctx, self.states = trainer, ctx, None
-        self.params = {i: parameter
-                       for i, parameter in enumerate(trainer._params)
-                       if parameter.grad_req != 'null'}
+    def __init__(self, trainer):
+        self.trainer, self.states = trainer, None
+        # The small ones first
+        self.params = dict(sorted(
+            ((i, parameter) for i, parameter in enumerate(trainer._params)
+             if parameter.grad_req != 'null'),
+            key=lambda item: len(item[1].shape) > 2))
 
     def step(self, batch_size):
         """Update the parameters; called as `trainer.step` is."""
         if self.states is not self.trainer._updaters[0].states:
             # The first step makes the states, or they were loaded anew.
             for parameter in self.params.values():
-                parameter.data(self.ctx)._fresh_grad = True
+                for array in parameter.list_data():
+                    array._fresh_grad = True
             self.trainer.step(batch_size)
             if self._is_adam():
                 self._collect()
             return
-        self.trainer.allreduce_grads()  # if there are other machines
+        self._add_up()
         adam = self.trainer.optimizer
         indices = list(self.params)
         adam._update_count(indices)
-        for arrays, lr, wd, t in zip(
-                self.arrays, adam._get_lrs(indices), adam._get_wds(indices),
-                map(adam._index_update_count.get, indices)):
+        rates = list(zip(adam._get_lrs(indices), adam._get_wds(indices),
+                         map(adam._index_update_count.get, indices)))
+        together = len(set(rates)) == 1
+        for arrays, (lr, wd, t) in zip(
+                self.together if together else self.apart, rates):
             lr *= math.sqrt(1 - adam.beta2 ** t) / (1 - adam.beta1 ** t)
             mx.nd.adam_update(
                 *arrays, out=arrays[0], lr=lr, wd=wd, beta1=adam.beta1,
                 beta2=adam.beta2, epsilon=adam.epsilon,
                 rescale_grad=self.trainer._scale / batch_size,
                 clip_gradient=adam.clip_gradient or -1)
+
+    def _add_up(self):
+        """Add the other machines' gradients, if there are any."""
+        if self.trainer._kvstore is not None:
+            for i, (_, gradient, *_) in enumerate(self.together):
+                self.trainer._kvstore.pushpull(f'together {i}', gradient,
+                                               priority=-i)
 
     def _is_adam(self):
         adam = self.trainer.optimizer
@@ -146,11 +179,26 @@ class LeanUpdate:
 
     def _collect(self):
         self.states = self.trainer._updaters[0].states
-        self.arrays = [
+        self.apart = [
             [array.as_nd_ndarray() for array in (
-                parameter.data(self.ctx), parameter.grad(self.ctx),
+                *parameter.list_data(), *parameter.list_grad(),
                 *self.states[i])]
             for i, parameter in self.params.items()]
+        n = sum(len(parameter.shape) <= 2
+                for parameter in self.params.values())
+        self.together = self.apart[n:]
+        if n == 0:
+            return
+        wholes, pieces = zip(*map(side_by_side, zip(*self.apart[:n])))
+        self.together.insert(0, wholes)
+        self.apart[:n] = zip(*pieces)
+        for (i, parameter), arrays in zip(self.params.items(), self.apart[:n]):
+            data, grad, *states = arrays
+            self.states[i] = tuple(states)
+            parameter._data = [data.as_np_ndarray()]
+            parameter._grad = [grad.as_np_ndarray()]
+            autograd.mark_variables(parameter._data, parameter._grad,
+                                    parameter.grad_req)
 
 
 class BoundStep:
@@ -160,14 +208,14 @@ class BoundStep:
         symbols: what `trace_step` gives.
         X, Z: a minibatch, as in `adversarial_step`.
         net_D, net_G: the networks that were traced.
-        trainer_D, trainer_G: their trainers.
+        update_D, update_G: what updates them, each a `LeanUpdate`.
 
     Raises:
         ValueError: if fakes and real examples differ in shape.
 
     Taught in chapters/performance.md, "The Step".
     """
-    def __init__(self, symbols, X, Z, net_D, net_G, trainer_D, trainer_G):
+    def __init__(self, symbols, X, Z, net_D, net_G, update_D, update_G):
         ctx, self.X, self.Z = X.ctx, X.copy(), Z.copy()
         params_D, params_G = net_D.collect_params(), net_G.collect_params()
         self.data = [(parameter, parameter.data(ctx))
@@ -191,16 +239,13 @@ class BoundStep:
         self.judge = bind(sym_loss_D, arrays, gradients_D, ctx)
         self.teach = bind(sym_loss_G, arrays, {'fake_X': self.slope}, ctx)
         self.one = np.ones((), ctx=ctx)
-        self.update_D = LeanUpdate(trainer_D, ctx)
-        self.update_G = LeanUpdate(trainer_G, ctx)
+        self.update_D, self.update_G = update_D, update_G
 
-    def is_current(self, trainer_D, trainer_G):
+    def is_current(self):
         """Tell whether it is still tied to the parameters' own arrays."""
         ctx = self.X.ctx
-        return (self.update_D.trainer is trainer_D
-                and self.update_G.trainer is trainer_G
-                and all(parameter.data(ctx) is data
-                        for parameter, data in self.data))
+        return all(parameter.data(ctx) is data
+                   for parameter, data in self.data)
 
     def __call__(self, X, Z):
         """Take the step; gives the summed losses, as `adversarial_step`."""
@@ -245,7 +290,7 @@ class FusedStep:
     Taught in chapters/performance.md, "The Step".
     """
     def __init__(self, otherwise):
-        self.otherwise, self.traced, self.bound = otherwise, None, {}
+        self.otherwise, self.traced, self.updates = otherwise, None, ()
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
         if self.traced != (net_D, net_G, loss):
@@ -253,15 +298,18 @@ class FusedStep:
         if self.symbols is None:
             return self.otherwise(X, Z, net_D, net_G, loss, trainer_D,
                                   trainer_G)
+        trainers = [trainer_D, trainer_G]
+        if [update.trainer for update in self.updates] != trainers:
+            self.updates, self.bound = [*map(LeanUpdate, trainers)], {}
         key = X.shape, Z.shape, X.ctx
-        step = self.bound.get(key)
-        if step is None or not step.is_current(trainer_D, trainer_G):
-            step = self.bound[key] = BoundStep(
-                self.symbols, X, Z, net_D, net_G, trainer_D, trainer_G)
-        return step(X, Z)
+        if key not in self.bound or not self.bound[key].is_current():
+            self.bound.pop(key, None)  # Its memory can be used again
+            self.bound[key] = BoundStep(self.symbols, X, Z, net_D, net_G,
+                                        *self.updates)
+        return self.bound[key](X, Z)
 
     def _trace(self, X, Z, net_D, net_G, loss):
-        self.traced, self.bound = (net_D, net_G, loss), {}
+        self.traced, self.updates = (net_D, net_G, loss), ()
         try:
             self.symbols = trace_step(net_D, net_G, loss)
         except ValueError as error:

@@ -133,10 +133,11 @@ def run(args):
         for port in (args.port, args.port + 1):
             if peers.port_in_use(port):
                 raise ValueError(f'port {port} is in use on this machine')
-    if cluster == 'local' and 'OMP_NUM_THREADS' not in os.environ:
-        # Threads of one worker must not wait for processors of another's.
-        cores = len(os.sched_getaffinity(0)) // args.workers
-        environment['OMP_NUM_THREADS'] = max(cores, 1)
+    cores = os.environ.get('D2L_GAN_NUM_THREADS')
+    if cluster == 'local' and cores == os.environ['OMP_NUM_THREADS']:
+        # Nobody else has set the latter. Threads of one worker must not wait
+        # for cores of another's.
+        environment['OMP_NUM_THREADS'] = max(int(cores) // args.workers, 1)
     serve = [sys.executable, '-c', 'import d2l_gan, mxnet']
     children = []
     try:

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 f0e5e20ca5d9e876.
+# Its text below this line has the SHA-256 5d3c87b2fc36e4cc.
 
 import itertools
 import mxnet as mx
@@ -80,12 +80,14 @@ class OwnKeys(mx.kvstore.KVStoreBase):
 
     def __init__(self, kvstore):
         self.kvstore, self.number = kvstore, next(OwnKeys.count)
+        self.known = set()
 
     def broadcast(self, key, value, out, priority=0):
         """Give everyone the first worker's value, before anyone goes on."""
         # A copy, for MXNet may keep a layer's weights in a layout of their
         # own, which a KVStore does not take
         plain = mx.nd.array(value.asnumpy(), dtype=value.dtype)
+        self.known.add(key)
         self.kvstore.broadcast(f'{self.number}.{key}', plain, plain, priority)
         # Else gradients that are pushed next can overtake it.
         plain.wait_to_read()
@@ -94,6 +96,8 @@ class OwnKeys(mx.kvstore.KVStoreBase):
 
     def pushpull(self, key, value, out=None, priority=0):
         """Add up the workers' values, and give everyone the sum."""
+        if key not in self.known:
+            self.broadcast(key, value, [])
         self.kvstore.pushpull(f'{self.number}.{key}', value, out, priority)
 
     def is_capable(self, capability):
@@ -156,6 +160,29 @@ class Workers:
             {**settings, 'rescale_grad': 1 / self.num_workers},
             OwnKeys(self.kvstore), update_on_kvstore=False)
 
+    def agree(self, run):
+        """See that all go on from the same epoch, with the first one's seed.
+
+        Args:
+            run: a `d2l_gan.checkpoint.Run`.
+
+        Raises:
+            ValueError: if this worker has another checkpoint than the first.
+        """
+        if self.kvstore is None:
+            return
+        first = np.array([run.epoch, -1 if run.seed is None else run.seed],
+                         dtype='float64')
+        OwnKeys(self.kvstore).broadcast('run', first, first)
+        epoch, seed = map(int, first.tolist())
+        if epoch != run.epoch:
+            raise ValueError(
+                f'worker {self.rank} has a checkpoint of epoch {run.epoch}, '
+                f'but the first one has that of epoch {epoch}: all of them '
+                'have to read the same folder')
+        if seed >= 0:
+            run.seed = seed
+
     def start(self, *trainers):
         """Begin to train, all from the first worker's parameters.
 
@@ -176,9 +203,8 @@ class Workers:
         """Add up numbers over all workers: give everyone the sums."""
         if self.kvstore is None:
             return numbers
-        store, sums = OwnKeys(self.kvstore), np.array(numbers, dtype='float64')
-        store.broadcast('sums', sums, sums.copy())
-        store.pushpull('sums', sums)
+        sums = np.array(numbers, dtype='float64')
+        OwnKeys(self.kvstore).pushpull('sums', sums)
         return sums.tolist()
 
     def finish(self):

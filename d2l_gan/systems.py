@@ -4,19 +4,22 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 e97fd31bc03b492b.
+# Its text below this line has the SHA-256 711eb0e5241217e6.
 
+import math
 import mxnet as mx
 import numpy
 import time
+from d2l_gan import checks
 from d2l_gan.conditional import (
     ConditionalDiscriminator,
     ConditionalGenerator,
     FakeClassLoss,
     LabelledImages,
     labelled_latent,
+    one_hot,
 )
-from d2l_gan.data import load_images, normalize, read_images
+from d2l_gan.data import load_array, loader, read_images
 from d2l_gan.dcgan import (
     dcgan_discriminator,
     dcgan_generator,
@@ -25,18 +28,24 @@ from d2l_gan.dcgan import (
 )
 from d2l_gan.deligan import MixtureLatent, RegularizedUpdate, alternate
 from d2l_gan.mlp import RECIPES, mlp_discriminator, mlp_generator
-from d2l_gan.train import normal_latent, set_seed, train
+from d2l_gan.train import draw_gaussian, normal_latent, set_seed, train
 from mxnet import init
 from mxnet.gluon import nn
 
 __all__ = [
     'DCGAN_SETTINGS',
+    'IMAGE_SYSTEMS',
+    'POINT_SYSTEMS',
     'SYSTEMS',
     'ForSeconds',
+    'System',
     'conditional_system',
+    'count_classes',
     'dcgan_system',
     'deligan_system',
+    'gaussian_system',
     'mlp_system',
+    'read_examples',
     'tanh_system',
     'train_system',
 ]
@@ -51,14 +60,16 @@ def mlp_system(image_shape, num_classes, recipe, **changes):
         changes: of the arguments of `train`.
 
     Returns:
-        dict: `net_D`, `net_G`, `batch_size`, and arguments of `train`.
+        dict: `net_D`, `net_G`, `batch_size`, `num_minibatches`, and arguments
+        of `train`.
 
     Taught in chapters/comparison.md, "The Systems".
     """
     recipe = RECIPES[recipe]
     return {'net_D': mlp_discriminator(**recipe['net_D']),
             'net_G': mlp_generator(image_shape, **recipe['net_G']),
-            'batch_size': recipe['batch_size'], **recipe['train'], **changes}
+            'batch_size': recipe['batch_size'], 'num_minibatches': 1200,
+            **recipe['train'], **changes}
 
 
 DCGAN_SETTINGS = {'batch_size': 64, 'lr_D': 2e-4, 'lr_G': 2e-4, 'beta1': 0.5,
@@ -72,7 +83,8 @@ def dcgan_system(image_shape, num_classes):
     """
     n = image_shape[-1]
     return {'net_D': dcgan_discriminator(image_shape, n),
-            'net_G': dcgan_generator(image_shape, n), **DCGAN_SETTINGS}
+            'net_G': dcgan_generator(image_shape, n),
+            'num_minibatches': 1500, **DCGAN_SETTINGS}
 
 
 def tanh_system(image_shape, num_classes):
@@ -82,7 +94,8 @@ def tanh_system(image_shape, num_classes):
     """
     n = image_shape[-1]
     return {'net_D': tanh_discriminator(n),
-            'net_G': tanh_generator(image_shape, n), **DCGAN_SETTINGS}
+            'net_G': tanh_generator(image_shape, n),
+            'num_minibatches': 400, **DCGAN_SETTINGS}
 
 
 def conditional_system(image_shape, num_classes):
@@ -95,7 +108,7 @@ def conditional_system(image_shape, num_classes):
     return {'net_D': ConditionalDiscriminator(image_shape, num_classes, n),
             'net_G': ConditionalGenerator(net_G, num_classes),
             'loss': FakeClassLoss(), 'latent': labelled_latent(num_classes),
-            **DCGAN_SETTINGS}
+            'num_minibatches': 400, **DCGAN_SETTINGS}
 
 
 def deligan_system(image_shape, num_classes):
@@ -106,20 +119,194 @@ def deligan_system(image_shape, num_classes):
     mixture, net_G = MixtureLatent(50, 30), nn.HybridSequential()
     net_G.add(mixture, mlp_generator(image_shape, (256,)))
     return {'net_D': mlp_discriminator((256,), leak=0.2), 'net_G': net_G,
-            'batch_size': 50, 'lr_D': 1e-3, 'lr_G': 1e-3, 'latent_dim': 30,
-            'beta1': 0.5, 'initializer': init.Xavier('gaussian', 'in', 2),
+            'batch_size': 50, 'num_minibatches': 700, 'lr_D': 1e-3,
+            'lr_G': 1e-3, 'latent_dim': 30, 'beta1': 0.5,
+            'initializer': init.Xavier('gaussian', 'in', 2),
             'step': alternate(RegularizedUpdate(mixture, 1 / 3))}
 
 
-SYSTEMS = {
-    'MLP, small': lambda *args: mlp_system(*args, 'small'),
-    'MLP, logits': lambda *args: mlp_system(*args, 'logits'),
-    'MLP, deep': lambda *args: mlp_system(*args, 'deep'),
-    'MLP, beta1 0.5': lambda *args: mlp_system(*args, 'logits', beta1=0.5),
-    'DeLiGAN': deligan_system,
-    'DCGAN': dcgan_system,
-    'tanh, dropout': tanh_system,
-    'conditional DCGAN': conditional_system}
+IMAGE_SYSTEMS = {
+    'mlp-small': lambda *args: mlp_system(*args, 'small'),
+    'mlp-logits': lambda *args: mlp_system(*args, 'logits'),
+    'mlp-deep': lambda *args: mlp_system(*args, 'deep'),
+    'mlp-less-momentum': lambda *args: mlp_system(*args, 'logits', beta1=0.5),
+    'deligan': deligan_system,
+    'dcgan': dcgan_system,
+    'tanh-dropout': tanh_system,
+    'conditional-dcgan': conditional_system}
+
+
+def gaussian_system(point_shape, num_classes, widths, lr_D, beta1):
+    """A linear generator of points.
+
+    Args:
+        point_shape: (2,).
+        num_classes: not used; points have no labels.
+        widths: of the discriminator's hidden layers.
+        lr_D, beta1: as in `train`.
+
+    Returns:
+        dict: as `mlp_system` does.
+
+    Taught in chapters/comparison.md, "The Systems".
+    """
+    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+    for width in widths:
+        net_D.add(nn.Dense(width, activation='tanh'))
+    net_D.add(nn.Dense(1))
+    net_G.add(nn.Dense(*point_shape))
+    return {'net_D': net_D, 'net_G': net_G, 'batch_size': 8,
+            'num_minibatches': 2500, 'lr_D': lr_D, 'lr_G': 5e-3,
+            'latent_dim': 2, 'beta1': beta1}
+
+
+POINT_SYSTEMS = {
+    'gaussian-published': lambda *args: gaussian_system(*args, (5, 3), 0.05,
+                                                        0.9),
+    'gaussian': lambda *args: gaussian_system(*args, (32,), 0.02, 0.5)}
+
+
+SYSTEMS = {**POINT_SYSTEMS, **IMAGE_SYSTEMS}
+
+
+def read_examples(name, data=None, size=None):
+    """Read what a system learns from.
+
+    Args:
+        name: one of `SYSTEMS`.
+        data, size: which images, as `name` and `size` in `read_images`; but
+            without a `size` they are scaled up to one that suits the
+            convolutional systems, the next power of two, at least 16.
+
+    Returns:
+        tuple: the examples, a numpy.ndarray, uint8 of shape (n, channels,
+        size, size) for images and float32 of shape (n, 2) for points, which
+        are drawn anew; and the labels, or `None`, as in `read_images`.
+
+    Raises:
+        ValueError, OSError: as in `read_images`.
+
+    Taught in chapters/comparison.md, "From a Name to Images".
+    """
+    if name in POINT_SYSTEMS:
+        return draw_gaussian().asnumpy(), None
+    images, labels = read_images(data, size)
+    suitable = max(16, 2 ** math.ceil(math.log2(images.shape[-1])))
+    if size is None and images.shape[-1] != suitable:
+        images, labels = read_images(data, suitable)
+    return images, labels
+
+
+def count_classes(labels):
+    """Count the classes: 0 if `labels` is `None`, else the greatest + 1.
+
+    Taught in chapters/comparison.md, "From a Name to Images".
+    """
+    return 0 if labels is None else int(labels.max()) + 1
+
+
+class System:
+    """One of the book's systems, ready to be trained.
+
+    Args:
+        name: one of `SYSTEMS`.
+        shape: of an example, (channels, height, width) or (2,).
+        num_classes: how many classes there are, 0 without labels.
+
+    Attributes:
+        net_D, net_G: the networks.
+        batch_size: of its minibatches.
+        num_minibatches: for so many its chapter trains it.
+        settings: the arguments of `train` that go with it.
+        takes_orders: whether one can ask it for a class.
+
+    Raises:
+        ValueError: if there is no such system, or it cannot make examples of
+            this shape.
+
+    Taught in chapters/comparison.md, "From a Name to Images".
+    """
+    def __init__(self, name, shape, num_classes=0):
+        if name not in SYSTEMS:
+            raise ValueError(f'there is no system {name!r}, only '
+                             f'{", ".join(SYSTEMS)}')
+        self.shape, self.num_classes = tuple(shape), num_classes
+        self.settings = SYSTEMS[name](self.shape, num_classes)
+        self.net_D, self.net_G, self.batch_size, self.num_minibatches = (
+            self.settings.pop(key)
+            for key in ('net_D', 'net_G', 'batch_size', 'num_minibatches'))
+        self.takes_orders = isinstance(self.net_G, ConditionalGenerator)
+        self.net_D.hybridize(), self.net_G.hybridize()
+
+    def minibatches(self, examples, labels=None, batch_size=None):
+        """Give examples as the minibatches that the networks expect.
+
+        Args:
+            examples, labels: as `read_examples` gives them.
+            batch_size: the system's own if `None`.
+
+        Returns:
+            An iterator for `train`, with a length.
+
+        Raises:
+            ValueError: if there is not a label for each example; in the loop,
+                if a system that takes orders gets no labels.
+        """
+        batch_size = batch_size or self.batch_size
+        data_iter = (loader(examples, labels, batch_size)
+                     if len(self.shape) == 3
+                     else load_array((examples,), batch_size))
+        return (LabelledImages(data_iter, self.num_classes)
+                if self.takes_orders else data_iter)
+
+    def train(self, data_iter, num_epochs, examples, **options):
+        """Train it.
+
+        Args:
+            data_iter, num_epochs: as in `d2l_gan.train.train`.
+            examples: a minibatch, which stands for `data` there.
+            options: more of its arguments.
+
+        Returns:
+            dict: the history.
+        """
+        return train(self.net_D, self.net_G, data_iter, num_epochs,
+                     data=checks.real_examples(examples), **self.settings,
+                     **options)
+
+    def sample(self, n, classes=None):
+        """Draw from the generator.
+
+        Args:
+            n: how many examples, at least 1.
+            classes: what to ask for, shape (n,); integers from 0 to
+                num_classes - 1. Drawn at random if `None`.
+
+        Returns:
+            tuple: the examples, a numpy.ndarray of shape (n, ...), images in
+            [-1, 1]; and the classes that were asked for, or `None` if it
+            takes no orders.
+
+        Raises:
+            ValueError: for other classes, or if it takes no orders.
+        """
+        latent = self.settings.get('latent', normal_latent)
+        Z = latent(n, self.settings['latent_dim'], mx.cpu())
+        if classes is not None:
+            if not self.takes_orders:
+                raise ValueError('this system cannot be asked for classes')
+            Z[:, -self.num_classes:] = one_hot(classes, self.num_classes)
+        X = numpy.concatenate([self.net_G(Z[i:i + 500]).asnumpy()
+                               for i in range(0, n, 500)])
+        asked = (Z[:, -self.num_classes:].asnumpy().argmax(axis=1)
+                 if self.takes_orders else None)
+        return X[:, :self.shape[0]], asked
+
+    @property
+    def num_parameters(self):
+        """Those of both networks, once they are initialised."""
+        return sum(p.data().size for net in (self.net_D, self.net_G)
+                   for p in net.collect_params().values())
 
 
 class ForSeconds:
@@ -158,59 +345,29 @@ class ForSeconds:
                 yield minibatch
 
 
-def train_system(name, seconds, data=None, size=None, labels=None, seed=0):
-    """Train one of the `SYSTEMS` for a time.
+def train_system(name, seconds, images, labels=None, seed=0):
+    """Train one of the `IMAGE_SYSTEMS` for a time.
 
     Args:
         name: which one.
         seconds: the processor's time, as for `ForSeconds`.
-        data, size: which images, as `name` and `size` for `load_images`.
-        labels: in the place of those of the data set, shape (n,); integers
-            from 0 to num_classes - 1.
+        images: uint8, shape (n, channels, height, width).
+        labels: shape (n,), integers from 0 to num_classes - 1; or `None`.
         seed: of all that is random.
 
     Returns:
-        dict: `sample`, a function of n that gives n generated images, a
-        numpy.ndarray (n, channels, height, width) in [-1, 1], and the n
-        classes that were asked for, or `None` if the generator takes no
-        orders; and `num_minibatches` and `num_parameters`, the latter of both
-        networks together.
+        tuple: the `System`, and the number of minibatches that it has seen.
 
     Raises:
         ValueError: if there is no such system, or labels or size do not suit
-            the data or the networks.
+            the images or the networks.
 
     Taught in chapters/comparison.md, "The Same Time for Everyone".
     """
-    if name not in SYSTEMS:
-        raise ValueError(f'there is no system {name!r}, only '
-                         f'{", ".join(SYSTEMS)}')
     set_seed(seed)
-    images, own_labels = read_images(data, size)
-    labels = own_labels if labels is None else labels
-    num_classes = 0 if labels is None else int(labels.max()) + 1
-    channels, examples = images.shape[1], normalize(images[:2])
-    system = SYSTEMS[name](images.shape[1:], num_classes)
-    net_D, net_G = system.pop('net_D'), system.pop('net_G')
-    net_D.hybridize(), net_G.hybridize()
-    data_iter = load_images(system.pop('batch_size'), data, size,
-                            labels=labels)
-    takes_orders = isinstance(net_G, ConditionalGenerator)
-    if takes_orders:
-        data_iter = LabelledImages(data_iter, num_classes)
-        examples = next(iter(data_iter))
+    system = System(name, images.shape[1:], count_classes(labels))
+    data_iter = system.minibatches(images, labels)
+    examples = next(iter(data_iter))
     data_iter = ForSeconds(data_iter, seconds)
-    train(net_D, net_G, data_iter, 1, data=examples, animator=False, **system)
-
-    def sample(n):
-        latent = system.get('latent', normal_latent)
-        Z = latent(n, system['latent_dim'], mx.cpu())
-        X = numpy.concatenate([net_G(Z[i:i + 500]).asnumpy()
-                               for i in range(0, n, 500)])
-        asked = X[:, channels:, 0, 0].argmax(axis=1) if takes_orders else None
-        return X[:, :channels], asked
-
-    num_parameters = sum(p.data().size for net in (net_D, net_G)
-                         for p in net.collect_params().values())
-    return {'sample': sample, 'num_parameters': num_parameters,
-            'num_minibatches': data_iter.num_minibatches}
+    system.train(data_iter, 1, examples, animator=False)
+    return system, data_iter.num_minibatches

@@ -4,21 +4,24 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 bf841d14c07623f7.
+# Its text below this line has the SHA-256 00ef240be52b33e4.
 
 import mxnet as mx
 import numpy
 import random
 from d2l import mxnet as d2l
-from d2l_gan import checks
+from d2l_gan import checks, threads
 from d2l_gan.animator import Animator
+from d2l_gan.checkpoint import Run
 from d2l_gan.fused import FusedStep
 from d2l_gan.parallel import DataParallel, Workers, device_list
 from mxnet import autograd, gluon, init, np
 
 __all__ = [
+    'GAUSSIAN',
     'Recorder',
     'adversarial_step',
+    'draw_gaussian',
     'normal_latent',
     'set_seed',
     'train',
@@ -27,7 +30,7 @@ __all__ = [
 ]
 
 
-def set_seed(seed):
+def set_seed(seed, *stream):
     """Seed all the random numbers that training draws.
 
     These are MXNet's (weights, latent vectors, dropout), NumPy's (the order in
@@ -35,15 +38,40 @@ def set_seed(seed):
 
     Args:
         seed: an integer from 0 to 2**32 - 1, NumPy's own included.
+        stream: further integers, at least 0, such as the number of an epoch.
+            Each choice makes other random numbers of the same seed; only
+            zeros at the end make no difference.
 
     Raises:
         ValueError: for other integers.
 
     Taught in chapters/gan.md, "The Data".
     """
+    if stream:
+        mixed = numpy.random.SeedSequence((seed, *stream))
+        seed = int(mixed.generate_state(1)[0])
     numpy.random.seed(seed)
     mx.random.seed(seed)
     random.seed(int(seed))
+
+
+GAUSSIAN = {'A': [[1, 2], [-0.1, 0.5]], 'b': [1, 2]}
+
+
+def draw_gaussian(n=1000):
+    """Draw points A.T eps + b, with the A and b of `GAUSSIAN`.
+
+    Args:
+        n: how many.
+
+    Returns:
+        np.ndarray: shape (n, 2), from the Gaussian with the mean b and the
+        covariance A.T A.
+
+    Taught in chapters/gan.md, "The Data".
+    """
+    A, b = np.array(GAUSSIAN['A']), np.array(GAUSSIAN['b'])
+    return np.dot(np.random.normal(0, 1, (n, 2)), A) + b
 
 
 def update_D(X, Z, net_D, net_G, loss, trainer_D):
@@ -139,9 +167,11 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
             update_G(Z, net_D, net_G, loss, trainer_G))
 
 
+@threads.restored()
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
           *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
-          step=adversarial_step, device=None, kvstore=None, animator=None):
+          step=adversarial_step, device=None, kvstore=None, seed=None,
+          checkpoint=None, animator=None):
     """Train a GAN by Adam, and show how it goes.
 
     Args:
@@ -149,7 +179,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         net_G: the generator; maps latent vectors to examples.
         data_iter: gives minibatches, every epoch anew: arrays of shape
             (batch_size, ...), or tuples that begin with one.
-        num_epochs: passes over the data, at least 1.
+        num_epochs: passes over the data, at least 1; those that a checkpoint
+            has behind it count.
         lr_D, lr_G: the learning rates.
         latent_dim: the length of a latent vector.
         data: real examples to be shown, shape (n, ...), beside as many
@@ -169,6 +200,16 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         kvstore: connects processes that train together, each with minibatches
             of its own, as many and as large as everyone's; made by
             `mx.kv.create('dist_sync')`. None if this one is alone.
+        seed: an integer from 0 to 2**32 - 1, which fixes all that is random
+            from the first weights on, the state that the networks and the
+            random numbers were in before included; `None` leaves the random
+            numbers alone.
+        checkpoint: a folder, or a `Checkpoint`, where the run is kept after
+            each epoch. If there is one already, training goes on from there,
+            bit for bit as if it had never stopped; all arguments but
+            `num_epochs` have to be the same, the data too. After Ctrl-C it is
+            what the last whole epoch reached. Without a `seed`, one is drawn
+            and kept.
         animator: an `Animator` with two panels; made if `None`. With `False`,
             nothing is shown or printed. Only the first of several processes
             has one.
@@ -180,48 +221,74 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
 
     Raises:
         ValueError: if a setting is out of range, the iterator gives nothing,
-            or networks and data do not fit together.
-        FloatingPointError: if a loss is NaN or infinite.
+            or networks and data, or they and the checkpoint, do not fit
+            together.
+        OSError: if a checkpoint cannot be written or read.
+        FloatingPointError: if a loss is NaN or infinite, naming the last
+            checkpoint.
 
     Taught in chapters/gan.md, "Training".
     """
-    checks.check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1)
+    checks.check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1, seed)
     devices, workers = device_list(device), Workers(kvstore)
     device = devices[0]
     loss = loss or gluon.loss.SigmoidBCELoss()
     if step is adversarial_step and len(devices) == 1:
         step = FusedStep(otherwise=step)  # the same, with less work
-    for net in (net_D, net_G):
-        net.initialize(initializer or init.Normal(0.02), ctx=devices,
-                       force_reinit=True)
+
+    def initialize():
+        for net in (net_D, net_G):
+            net.initialize(initializer or init.Normal(0.02), ctx=devices,
+                           force_reinit=True)
+
+    initialize()
     trainer_D, trainer_G = (
         workers.trainer(net.collect_params(), 'adam',
                         {'learning_rate': lr, 'beta1': beta1})
         for net, lr in ((net_D, lr_D), (net_G, lr_G)))
     players = (net_D, net_G) if len(devices) == 1 else (
         DataParallel(net_D, devices), DataParallel(net_G, devices))
+    history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': []}
+    settings = {'lr_D': lr_D, 'lr_G': lr_G, 'latent_dim': latent_dim,
+                'beta1': beta1}
+    run = Run(checkpoint, seed, settings, history, net_D, net_G, trainer_D,
+              trainer_G, step=step, latent=latent,
+              writes=workers.rank == 0)
+    workers.agree(run)
+    if run.epoch >= num_epochs:
+        workers.finish()
+        return history
     if workers.rank > 0:
         animator = False
     elif animator is None:
         animator = Animator(xlabel='epoch', ylabel='loss',
                             xlim=[1, num_epochs], nrows=2, figsize=(5, 5),
                             legend=['discriminator', 'generator'])
-    history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': []}
+    if animator:
+        for past in enumerate(zip(history['loss_D'], history['loss_G']), 1):
+            animator.add(*past)
     timer = d2l.Timer()
-    for epoch in range(1, num_epochs + 1):
+    for epoch in run.epochs(num_epochs):
+        if run.seed is not None:
+            set_seed(run.seed, epoch, workers.rank)
         timer.start()
         losses, num_examples = [], 0
         for minibatch in data_iter:
             X = checks.real_examples(minibatch).as_in_ctx(device)
             Z = latent(len(X), latent_dim, device)
-            if epoch == 1 and not losses:
+            if not (timer.times or losses):
                 checks.check_fit(net_D, net_G, loss, X, Z, data)
+                threads.suit(net_D, net_G, X, Z)
+                if seed is not None and epoch == 1:
+                    # Again, now that all shapes are known
+                    set_seed(seed, 0, workers.rank)
+                    initialize()
                 workers.start(trainer_D, trainer_G)
             losses.append(step(X, Z, *players, loss, trainer_D, trainer_G))
             num_examples += len(X)
         # The only place where Python waits for the engine
         losses = [(float(loss_D), float(loss_G)) for loss_D, loss_G in losses]
-        checks.check_losses(losses, epoch, data_iter)
+        checks.check_losses(losses, epoch, data_iter, run.last)
         num_examples, *sums = workers.sum(num_examples,
                                           *map(sum, zip(*losses)))
         for name, total in zip(('loss_D', 'loss_G'), sums):

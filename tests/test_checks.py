@@ -49,6 +49,8 @@ def test_good_input_raises_nothing():
         {'lr_D': float('nan')},
         {'latent_dim': 0},
         {'beta1': 1.0},
+        {'seed': -1},
+        {'seed': 2**32},
     ],
 )
 def test_settings_out_of_range(setting):

@@ -17,7 +17,7 @@ from mxnet import gluon, np, npx
 from tqdm import tqdm
 
 from d2l_gan import data
-from d2l_gan.data import load_images, read_images
+from d2l_gan.data import load_array, load_images, read_images
 
 npx.set_np()
 
@@ -613,3 +613,42 @@ def test_d2l_knows_pokemon():
     url, checksum = POKEMON
     assert url.endswith('/pokemon.zip')
     assert checksum == 'c065c0e2593b8b161a2d7873e42418bf6a21106c'
+
+
+@pytest.mark.parametrize('is_train', [True, False])
+@pytest.mark.parametrize('dtypes', [['float32'], ['float64', 'int32']])
+@pytest.mark.parametrize('n, batch_size', [(20, 8), (200, 3), (4, 9)])
+def test_arrays_come_as_from_d2l(n, batch_size, dtypes, is_train):
+    arrays = [numpy.arange(n * 6).reshape(n, 3, 2).astype(t) for t in dtypes]
+    ours = load_array(arrays, batch_size, is_train)
+    oracle = d2l.load_array(arrays, batch_size, is_train)
+    assert len(ours) == len(oracle)
+    minibatches = []
+    for data_iter in (ours, oracle):
+        numpy.random.seed(4)
+        minibatches.append([x for _ in range(2) for x in data_iter])
+    assert len(minibatches[0]) == len(minibatches[1]) == 2 * len(ours)
+    for a, b in zip(*minibatches):
+        assert isinstance(a, list) == isinstance(b, list) == (len(dtypes) > 1)
+        for x, y in zip(a, b) if len(dtypes) > 1 else [(a, b)]:
+            assert x.dtype == y.dtype
+            numpy.testing.assert_array_equal(x.asnumpy(), y.asnumpy())
+
+
+def test_arrays_of_mxnet_are_loaded_too():
+    X = np.arange(6).reshape(3, 2)
+    (minibatch,) = load_array((X,), 3, is_train=False)
+    numpy.testing.assert_array_equal(minibatch.asnumpy(), X.asnumpy())
+
+
+@pytest.mark.parametrize(
+    'arrays, batch_size, message',
+    [
+        ((numpy.ones(3), numpy.ones(4)), 2, r'\[3, 4\]'),
+        ((), 2, 'one array or more'),
+        ((numpy.ones(3),), 0, 'batch_size is 0'),
+    ],
+)
+def test_arrays_that_cannot_be_cut(arrays, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        load_array(arrays, batch_size)

@@ -393,3 +393,37 @@ def test_shapes_that_differ_are_named():
         net.initialize()
     with pytest.raises(ValueError, match=r'\(8, 2\).*\(8, 3\)'):
         game.play(FusedStep(refuse))
+
+
+@pytest.mark.parametrize('system', ['gaussian', 'DCGAN, RGB'])
+def test_one_call_updates_all_small_parameters(system, monkeypatch):
+    game, calls = Game(system), []
+    step, adam_update = FusedStep(refuse), mx.nd.adam_update
+
+    def count(*arrays, **settings):
+        calls.append(arrays[0].ndim)
+        return adam_update(*arrays, **settings)
+
+    monkeypatch.setattr(mx.nd, 'adam_update', count)
+    game.play(step), game.play(step)
+    # One for each network, and one for the weights of each convolution
+    convolutions = [weight for weight in game.weights() if weight.ndim > 2]
+    assert sorted(calls) == [1, 1] + [4] * len(convolutions)
+
+
+def test_parameters_that_were_moved_can_be_set_saved_and_read(tmp_path):
+    game, oracle = Game(), Game()
+    step, path = FusedStep(refuse), str(tmp_path / 'net.params')
+    for _ in range(3):
+        game.play(step), oracle.play(adversarial_step)
+    game.nets[0].save_parameters(path)
+    game.play(step)
+    game.nets[0].load_parameters(path)
+    weight = oracle.nets[1][0].weight
+    game.nets[1][0].weight.set_data(weight.data())
+    game.nets[1][0].bias.set_data(oracle.nets[1][0].bias.data())
+    assert_close(game.weights(), oracle.weights())
+    # The next step starts from there; the losses come before the updates.
+    numpy.testing.assert_allclose(
+        game.play(step)[0], oracle.play(adversarial_step)[0], rtol=1e-5
+    )

@@ -6,45 +6,61 @@ import PIL.Image
 import pytest
 from mxnet import np, npx
 
-from d2l_gan.systems import SYSTEMS, ForSeconds, train_system
+from d2l_gan.data import read_images
+from d2l_gan.evaluate import frechet_distance
+from d2l_gan.systems import (
+    IMAGE_SYSTEMS,
+    POINT_SYSTEMS,
+    ForSeconds,
+    System,
+    read_examples,
+    train_system,
+)
+from d2l_gan.train import GAUSSIAN, set_seed
 
 npx.set_np()
 
 
-@pytest.mark.parametrize('name', SYSTEMS)
-def test_every_system_makes_varied_images(name):
-    trained = train_system(name, 0.05, size=16)
-    images, asked = trained['sample'](40)
+@pytest.fixture(scope='module')
+def digits():
+    return read_images('digits', 16)
+
+
+@pytest.mark.parametrize('name', IMAGE_SYSTEMS)
+def test_every_system_makes_varied_images(name, digits):
+    system, num_minibatches = train_system(name, 0.05, *digits)
+    images, asked = system.sample(40)
     assert images.shape == (40, 1, 16, 16)
     assert abs(images).max() <= 1
     assert images.std(axis=0).max() > 1e-4
-    assert trained['num_minibatches'] >= 1
-    assert (asked is not None) == (name == 'conditional DCGAN')
+    assert num_minibatches >= 1
+    assert (asked is not None) == (name == 'conditional-dcgan')
     if asked is not None:
         assert set(asked) <= set(range(10)) and len(set(asked)) > 5
 
 
-def test_parameters_by_hand():
+def test_parameters_by_hand(digits):
     counts = {
         # 256 pixels; 200 and 100 latent dimensions
-        'MLP, small': (257 * 256 + 257) + (201 * 256 + 257 * 256),
-        'MLP, logits': (257 * 128 + 129) + (101 * 128 + 129 * 256),
+        'mlp-small': (257 * 256 + 257) + (201 * 256 + 257 * 256),
+        'mlp-logits': (257 * 128 + 129) + (101 * 128 + 129 * 256),
         # Two blocks on either side; a batch norm of c channels has 4 c
         # numbers, and a grey image is the first of two channels.
-        'DCGAN': 16 * (16 + 16 * 32 + 32)
+        'dcgan': 16 * (16 + 16 * 32 + 32)
         + 4 * 32
         + 16 * (100 * 32 + 32 * 16 + 16 * 2)
         + 4 * (32 + 16),
     }
     for name, expected in counts.items():
-        trained = train_system(name, 0.01, size=16)
-        assert trained['num_parameters'] == expected, name
+        system, _ = train_system(name, 0.01, *digits)
+        assert system.num_parameters == expected, name
 
 
 def test_the_same_seed_gives_the_same_system():
     # Nothing is trained but one minibatch, so time has no say.
+    images, _ = read_images('digits', 8)
     first, again, other = (
-        train_system('DCGAN', 1e-9, size=8, seed=seed)['sample'](5)[0]
+        train_system('dcgan', 1e-9, images, seed=seed)[0].sample(5)[0]
         for seed in (1, 1, 2)
     )
     numpy.testing.assert_array_equal(first, again)
@@ -61,8 +77,8 @@ def test_minibatches_go_on_until_the_time_is_up():
 
 
 def test_an_unknown_system_is_refused():
-    with pytest.raises(ValueError, match="no system 'GAN', only MLP, small"):
-        train_system('GAN', 1)
+    with pytest.raises(ValueError, match="no system 'GAN', only gaussian"):
+        System('GAN', (1, 8, 8))
 
 
 @pytest.mark.parametrize('seconds', [0, -1, float('nan')])
@@ -71,14 +87,46 @@ def test_a_time_has_to_be_positive(seconds):
         ForSeconds([], seconds)
 
 
-def test_who_takes_orders_needs_labels(tmp_path):
-    for i in range(4):
-        pixels = numpy.full((8, 8), 60 * i, 'uint8')
-        PIL.Image.fromarray(pixels).save(tmp_path / f'{i}.png')
-    train_system('DCGAN', 0.01, tmp_path, 8)
+def test_who_takes_orders_needs_labels(digits):
+    images = digits[0][:4]
+    train_system('dcgan', 0.01, images)
     with pytest.raises(ValueError, match='the data have no labels'):
-        train_system('conditional DCGAN', 0.01, tmp_path, 8)
+        train_system('conditional-dcgan', 0.01, images)
     labels = numpy.array([0, 0, 1, 1])
-    trained = train_system('conditional DCGAN', 0.01, tmp_path, 8, labels)
-    assert set(trained['sample'](50)[1]) == {0, 1}
+    system, _ = train_system('conditional-dcgan', 0.01, images, labels)
+    assert set(system.sample(50)[1]) == {0, 1}
+    _, asked = system.sample(3, [1, 0, 1])
+    assert asked.tolist() == [1, 0, 1]
     mx.nd.waitall()
+
+
+def test_who_takes_no_orders_cannot_be_asked(digits):
+    system, _ = train_system('mlp-small', 0.01, *digits)
+    with pytest.raises(ValueError, match='cannot be asked for classes'):
+        system.sample(1, [3])
+
+
+def test_images_are_scaled_to_what_convolutions_take(tmp_path):
+    assert read_examples('dcgan', 'digits')[0].shape == (1797, 1, 16, 16)
+    assert read_examples('dcgan', 'digits', 8)[0].shape == (1797, 1, 8, 8)
+    PIL.Image.new('L', (9, 9)).save(tmp_path / 'one.png')
+    images, labels = read_examples('mlp-small', tmp_path)
+    assert images.shape == (1, 1, 64, 64) and labels is None
+
+
+@pytest.mark.parametrize('name', POINT_SYSTEMS)
+def test_a_linear_generator_comes_close_to_its_gaussian(name):
+    set_seed(1)
+    points, labels = read_examples(name)
+    assert points.shape == (1000, 2) and labels is None
+    system = System(name, points.shape[1:])
+    data_iter = system.minibatches(points)
+    assert system.num_minibatches == 20 * len(data_iter)  # of the chapter
+    system.train(data_iter, 10, next(iter(data_iter)), animator=False)
+    fakes, asked = system.sample(5000)
+    assert fakes.shape == (5000, 2) and asked is None
+    A, b = numpy.array(GAUSSIAN['A']), numpy.array(GAUSSIAN['b'])
+    truth = b, A.T @ A
+    start = frechet_distance([0, 0], numpy.zeros((2, 2)), *truth)
+    end = frechet_distance(fakes.mean(axis=0), numpy.cov(fakes.T), *truth)
+    assert end < 0.1 * start

@@ -9,13 +9,20 @@ from d2l_gan.book.export import export
 from d2l_gan.book.read import BookError, read_book
 
 
-def main(arguments=None):
+def main(arguments=None, prog='python -m d2l_gan.book'):
     """Run the command line; gives the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         return options.run(options)
     except BookError as error:
         print(f'error: {error}', file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(
+            f'error: the book needs the package {error.name}, which is not '
+            "installed: pip install '.[book]'",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(
@@ -24,9 +31,9 @@ def main(arguments=None):
         return 130
 
 
-def _parser():
+def _parser(prog):
     parser = argparse.ArgumentParser(
-        prog='python -m d2l_gan.book',
+        prog=prog,
         description='Makes the library, the '
         'pages and the notebooks from the chapters.',
     )

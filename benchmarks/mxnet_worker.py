@@ -1,0 +1,122 @@
+"""Our rows of `speed.py`, and what MXNet's other rows share with them."""
+
+import json
+import pathlib
+import sys
+import tempfile
+
+# Before MXNet, since it sees to what MXNet finds
+import d2l_gan  # noqa: F401 isort: skip
+import numpy
+import PIL.Image
+from d2l import mxnet as d2l
+from mxnet import gluon, np, npx
+from mxnet.gluon import nn
+from turns import Minibatches, Turns
+
+from d2l_gan.checks import real_examples
+from d2l_gan.conditional import (
+    ConditionalDiscriminator,
+    ConditionalGenerator,
+    FakeClassLoss,
+    LabelledImages,
+    labelled_latent,
+)
+from d2l_gan.data import load_images
+from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
+from d2l_gan.mlp import mlp_discriminator, mlp_generator
+from d2l_gan.train import adversarial_step, normal_latent, train
+
+npx.set_np()
+
+
+def networks(kind, shape, n):
+    """Give the discriminator and the generator of a workload.
+
+    Those of the Gaussian demo and the DCGAN are d2l's, layer by layer.
+    """
+    if kind == 'gaussian':
+        net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+        net_D.add(
+            nn.Dense(5, activation='tanh'),
+            nn.Dense(3, activation='tanh'),
+            nn.Dense(1),
+        )
+        net_G.add(nn.Dense(2))
+        return net_D, net_G
+    if kind == 'mlp':
+        return mlp_discriminator((n,)), mlp_generator(shape, (n,))
+    net_G = dcgan_generator(shape, n)
+    if kind == 'conditional':
+        return (
+            ConditionalDiscriminator(shape, 10, n),
+            ConditionalGenerator(net_G, 10),
+        )
+    return dcgan_discriminator(shape, n, first_batch_norm=True), net_G
+
+
+def minibatches(contestant, kind, shape, batch_size, num_examples):
+    """Give minibatches of noise, loaded as the contestant's readers do it.
+
+    d2l's image loader decodes a file for every example. Ours has decoded
+    them before; to be fair, d2l's gets them from memory here too.
+    """
+    labels = numpy.arange(num_examples) % 10
+    if kind == 'gaussian':
+        data = np.random.normal(0, 1, (num_examples, *shape))
+        return d2l.load_array(
+            (data if contestant == 'd2l' else data.asnumpy(),), batch_size
+        )
+    if contestant == 'd2l':
+        images = np.random.uniform(-1, 1, (num_examples, *shape))
+        data_iter = d2l.load_array((images, np.array(labels)), batch_size)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            for i in range(num_examples):
+                pixels = numpy.random.randint(256, size=shape, dtype='uint8')
+                pixels = pixels[0] if len(pixels) == 1 else pixels.T
+                PIL.Image.fromarray(pixels).save(
+                    pathlib.Path(folder) / f'{i}.png', compress_level=0
+                )
+            data_iter = load_images(
+                batch_size, folder, shape[-1], labels=labels
+            )
+    return (
+        LabelledImages(data_iter, 10) if kind == 'conditional' else data_iter
+    )
+
+
+def plain_step(*arguments):
+    """Take the step of the first chapter, which `train` would replace."""
+    return adversarial_step(*arguments)
+
+
+def main(loop, contestant, kind, shape, n, batch_size, num_examples, per_turn):
+    """Take turns with a loop that is called as `train` is."""
+    net_D, net_G = networks(kind, shape, n)
+    data_iter = minibatches(contestant, kind, shape, batch_size, num_examples)
+    conditional = kind == 'conditional'
+    gaussian = kind == 'gaussian'
+    options = {
+        'plain': {'step': plain_step},
+        'bfloat16': {'dtype': 'bfloat16'},
+    }
+    loop(
+        net_D,
+        net_G,
+        Minibatches(Turns(), data_iter, per_turn),
+        sys.maxsize,
+        0.05 if gaussian else 2e-4,
+        0.005 if gaussian else 2e-4,
+        2 if gaussian else 100,
+        real_examples(next(iter(data_iter))),
+        beta1=0.9 if gaussian else 0.5,
+        loss=FakeClassLoss() if conditional else gluon.loss.SigmoidBCELoss(),
+        latent=labelled_latent(10) if conditional else normal_latent,
+        animator=False,
+        **options.get(contestant, {}),
+    )
+
+
+if __name__ == '__main__':
+    main(train, **json.loads(sys.argv[1]))

@@ -1,0 +1,459 @@
+"""A training run, and the folder that keeps what was asked and what came.
+
+The folder holds
+
+- `settings.json`: all that `RunFolder` needs to build the system again,
+- `history.json`: what `train` returns, as far as it has come,
+- `checkpoints/`: what it goes on from,
+- `losses.png`, `samples.png` and `samples/epoch-0010.png` and so on,
+- `generator-symbol.json` and `generator-0000.params` once it is done; see
+  `d2l_gan.checkpoint.save_generator`.
+"""
+
+import difflib
+import functools
+import inspect
+import json
+import math
+import os
+import pathlib
+import time
+
+import mxnet as mx
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from mxnet import npx
+
+import d2l_gan
+from d2l_gan.animator import Animator, save_images
+from d2l_gan.checkpoint import Checkpoint, load_network, save_generator
+from d2l_gan.checks import to_numpy
+from d2l_gan.data import NAMES
+from d2l_gan.files import replacing, write_text
+from d2l_gan.systems import (
+    POINT_SYSTEMS,
+    System,
+    count_classes,
+    read_examples,
+)
+from d2l_gan.train import set_seed, train
+
+__all__ = [
+    'RunAnimator',
+    'RunFolder',
+    'check_free',
+    'describe',
+    'resolve',
+    'save_samples',
+]
+
+# What a settings.json must have, and of which types
+SETTINGS = {
+    'system': str,
+    'data': (str, type(None)),
+    'size': (int, type(None)),
+    'num_epochs': int,
+    'seed': int,
+    'shape': list,
+    'num_classes': int,
+}
+# So many samples are in a picture, which makes a whole grid of images.
+NUM_SHOWN = 50
+# At least so many pictures of samples does a run leave, epochs permitting.
+NUM_PICTURES = 10
+
+
+class RunFolder:
+    """A system of the book, with the settings of one training.
+
+    Args:
+        folder: where it is kept; see `create` and `open`.
+        settings: a dict with the names in `SETTINGS`.
+
+    Attributes:
+        folder, settings: the arguments.
+        system: the `System`.
+        checkpoint: the `Checkpoint` that it goes on from.
+
+    Raises:
+        ValueError: if the system does not suit the shape.
+    """
+
+    def __init__(self, folder, settings):
+        npx.set_np()
+        self.folder, self.settings = pathlib.Path(folder), settings
+        self.checkpoint = Checkpoint(self.folder / 'checkpoints')
+        self.system = System(
+            settings['system'], settings['shape'], settings['num_classes']
+        )
+
+    @classmethod
+    def create(
+        cls, folder, system, data=None, size=None, seed=0, num_epochs=None
+    ):
+        """Begin a run. Nothing is written before it trains.
+
+        Args:
+            folder: must not be there yet, or be empty.
+            system: one of `SYSTEMS`.
+            data, size: as in `read_examples`.
+            seed: of all that is random.
+            num_epochs: as many as the system's chapter takes if `None`.
+
+        Raises:
+            FileExistsError: if something is in the folder.
+            ValueError, OSError: as `read_examples` and `System` do.
+        """
+        check_free(folder)
+        npx.set_np()
+        if size is not None:
+            # Reading and scaling may take long: a size that does not suit
+            # the system is refused before.
+            System(system, (1, size, size), 1)
+        set_seed(seed)
+        examples, labels = read_examples(system, data, size)
+        settings = {
+            'system': system,
+            'data': None if system in POINT_SYSTEMS else resolve(data),
+            'size': size,
+            'num_epochs': num_epochs,
+            'seed': seed,
+            'shape': list(examples.shape[1:]),
+            'num_classes': count_classes(labels),
+        }
+        run = cls(folder, settings)
+        run.data = examples, labels
+        if num_epochs is None:
+            settings['num_epochs'] = math.ceil(
+                run.system.num_minibatches
+                / len(run.system.minibatches(examples, labels))
+            )
+        return run
+
+    @classmethod
+    def open(cls, folder):
+        """Find a run that was begun before.
+
+        Raises:
+            FileNotFoundError: if there is none, naming one that is called
+                alike.
+            ValueError: if its settings cannot be read.
+        """
+        folder = pathlib.Path(folder)
+        path = folder / 'settings.json'
+        try:
+            settings = json.loads(path.read_text(encoding='utf-8'))
+            for name, kind in SETTINGS.items():
+                if not isinstance(settings[name], kind):
+                    raise TypeError(f'{name} is {settings[name]!r}')
+            return cls(folder, settings)
+        except (FileNotFoundError, NotADirectoryError):
+            runs = folder.parent.glob('*/settings.json')
+            near = difflib.get_close_matches(
+                folder.name, [path.parent.name for path in runs], 1
+            )
+            raise FileNotFoundError(
+                f'there is no run in {folder}: '
+                + (
+                    f'did you mean {folder.parent / near[0]}?'
+                    if near
+                    else 'check the path, or train a system first'
+                )
+            ) from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f'{path} is not as training wrote it ({error!r}): put it '
+                'back, or train anew in another folder'
+            ) from error
+
+    @functools.cached_property
+    def data(self):
+        """The examples and labels, as `read_examples` gives them.
+
+        Points are the same every time.
+
+        Raises:
+            ValueError: if the data have changed since the run was begun.
+            ValueError, OSError: as `read_examples` does.
+        """
+        set_seed(self.settings['seed'])
+        examples, labels = read_examples(
+            *(self.settings[name] for name in ('system', 'data', 'size'))
+        )
+        found = list(examples.shape[1:]), count_classes(labels)
+        kept = self.settings['shape'], self.settings['num_classes']
+        if found != kept:
+            raise ValueError(
+                f'{self.settings["data"]} has changed since the run in '
+                f'{self.folder} was begun: shape and number of classes were '
+                f'{kept}, and are {found}. Put the old data back'
+            )
+        return examples, labels
+
+    def save_settings(self):
+        """Write settings.json, with what is good to know beside."""
+        settings = {
+            **self.settings,
+            'train': describe(self.system),
+            'd2l_gan': d2l_gan.__version__,
+        }
+        write_text(
+            self.folder / 'settings.json', json.dumps(settings, indent=2)
+        )
+
+    @property
+    def num_epochs_done(self):
+        """How many epochs it has behind it."""
+        return max(self.checkpoint.epochs(), default=0)
+
+    def save_history(self, history):
+        """Write history.json."""
+        write_text(self.folder / 'history.json', json.dumps(history))
+
+    def train(self):
+        """Train the system, from where it is, and write down what happens.
+
+        Raises:
+            ValueError, FloatingPointError: as `d2l_gan.train.train` does.
+            OSError: if a file cannot be written.
+        """
+        data_iter = self.system.minibatches(*self.data)
+        shown = next(iter(self.system.minibatches(*self.data, NUM_SHOWN)))
+        self.save_settings()
+        animator = RunAnimator(self)
+        try:
+            history = self.system.train(
+                animator.follow(data_iter),
+                self.settings['num_epochs'],
+                shown,
+                seed=self.settings['seed'],
+                checkpoint=self.checkpoint,
+                animator=animator,
+            )
+        except BaseException:
+            animator.close()
+            raise
+        self.save_history(history)
+        save_generator(self.system.net_G, self.folder / 'generator')
+
+    def load_generator(self):
+        """Read the generator, so that one can draw samples.
+
+        Returns:
+            int: how many epochs it has been trained for.
+
+        Raises:
+            FileNotFoundError: if the run has not ended its first epoch.
+            ValueError: if what was kept is damaged, or of another system.
+        """
+        kept = self.checkpoint.load()
+        if kept is None:
+            raise FileNotFoundError(
+                f'there is nothing in {self.checkpoint.folder} yet: train '
+                'with --resume until the first epoch is done'
+            )
+        path, facts, arrays = kept
+        net_G, prefix = self.system.net_G, 'net_G/'
+        net_G.initialize(force_reinit=True)
+        try:
+            load_network(
+                net_G,
+                {
+                    name[len(prefix) :]: array
+                    for name, array in arrays.items()
+                    if name.startswith(prefix)
+                },
+            )
+        except (KeyError, AssertionError) as error:
+            raise ValueError(
+                f'{path} is of another system than '
+                f'{self.settings["system"]}: put back the settings.json that '
+                'belongs to it'
+            ) from error
+        return facts['epoch']
+
+
+class RunAnimator(Animator):
+    """Shows how a run goes in the terminal, and writes it into its folder.
+
+    The losses are written after each epoch; pictures about every tenth of
+    the run, and when it closes.
+
+    Args:
+        run: the `RunFolder`.
+    """
+
+    def __init__(self, run):
+        self.num_epochs = run.settings['num_epochs']
+        super().__init__(
+            'epoch',
+            'loss',
+            legend=['discriminator', 'generator'],
+            xlim=[0, self.num_epochs],
+            figsize=(5, 3),
+            path=run.folder / 'losses.png',
+        )
+        if self._bar is not None:
+            self._bar.bar_format = (
+                '{desc} {n:.1f} of {total_fmt} |{bar}| {elapsed}, '
+                '{remaining} left{postfix}'
+            )
+        self.run, self.pair = run, None
+        self.history = {'loss_D': [], 'loss_G': []}
+
+    def follow(self, data_iter):
+        """Give minibatches, and move the bar on within an epoch."""
+        return _Followed(data_iter, self._bar)
+
+    def show(self, real, fake):
+        """Keep samples for the pictures.
+
+        Args:
+            real, fake: as in `Animator`, but images may have label maps.
+        """
+        channels = self.run.system.shape[0]
+        self.pair = [to_numpy(X)[:, :channels] for X in (real, fake)]
+
+    def add(self, x, y):
+        """Write down an epoch.
+
+        Args:
+            x: its number, from 1.
+            y: the losses of discriminator and generator.
+        """
+        for values, value in zip(self.history.values(), y):
+            values.append(value)
+        super().add(x, y)
+        if self.pair is None:  # of the time before the run was resumed
+            if self._bar is not None:
+                self._bar.initial = x
+            return
+        self.run.save_history(self.history)
+        if x % max(1, self.num_epochs // NUM_PICTURES) == 0:
+            self._save(f'samples/epoch-{x:04d}.png')
+
+    def close(self):
+        """End the bar, and write the last pictures if there are any."""
+        if self.pair is not None:
+            self._save('samples.png')
+            super().close()
+        elif self._bar is not None:
+            self._bar.close()
+
+    def _save(self, name):
+        real, fake = self.pair
+        save_samples(self.run.folder / name, fake, real)
+
+
+class _Followed:
+    """Minibatches that move a bar, which counts epochs, by fractions.
+
+    MXNet works behind Python's back, so now and then, about twice a second,
+    this waits for it.
+    """
+
+    def __init__(self, data_iter, bar):
+        self.data_iter, self.bar = data_iter, bar
+        self.stride = 1
+
+    def __len__(self):
+        return len(self.data_iter)
+
+    def __iter__(self):
+        if self.bar is None or self.bar.disable:
+            yield from self.data_iter
+            return
+        waiting, then = 0, time.monotonic()
+        for minibatch in self.data_iter:
+            yield minibatch
+            waiting += 1
+            if waiting >= self.stride:
+                mx.nd.waitall()
+                self.bar.update(waiting / len(self))
+                now = time.monotonic()
+                factor = 2 if now - then < 0.5 else 0.5
+                self.stride = max(1, int(self.stride * factor))
+                waiting, then = 0, now
+
+
+def resolve(data):
+    """Name data in a way that holds in any folder and environment.
+
+    Args:
+        data: as `name` in `d2l_gan.data.read_images`.
+
+    Returns:
+        str: a data set's name, or an absolute path.
+    """
+    data = os.fspath(data or os.environ.get('DATA') or 'digits')
+    if data in NAMES:
+        return data
+    return str(pathlib.Path(data).expanduser().resolve())
+
+
+def check_free(folder):
+    """See that a folder can be made, or is empty.
+
+    Raises:
+        FileExistsError: naming what to do.
+    """
+    folder = pathlib.Path(folder)
+    if (folder / 'settings.json').exists():
+        raise FileExistsError(
+            f'there is a run in {folder}: --resume goes on with it, --out '
+            'names another folder'
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(
+            f'{folder} is there, and is not an empty folder: name another '
+            'one by --out'
+        )
+
+
+def save_samples(path, fake, real=None):
+    """Save a picture of samples.
+
+    Args:
+        path: a PNG file.
+        fake: images, as in `d2l_gan.animator.save_images`, or points, shape
+            (n, 2).
+        real: points to be shown below them; not read for images.
+    """
+    if fake.ndim == 4:
+        save_images(path, fake)
+        return
+    fig = Figure(figsize=(5, 4))
+    FigureCanvasAgg(fig)
+    panel = fig.subplots()
+    if real is not None:
+        panel.plot(*real.T, 'o', markersize=4, label='real')
+    panel.plot(*fake.T, 'o', markersize=4, label='generated', color='C1')
+    panel.legend(loc='upper left')
+    with replacing(path) as draft:
+        fig.savefig(draft, format='png', dpi=144)
+
+
+def describe(system):
+    """Put the settings of a system into words and numbers.
+
+    Args:
+        system: a `System`.
+
+    Returns:
+        dict: fit for JSON.
+    """
+    settings = {
+        'batch_size': system.batch_size,
+        'num_minibatches': system.num_minibatches,
+        'beta1': inspect.signature(train).parameters['beta1'].default,
+    }
+    for name, value in system.settings.items():
+        if isinstance(value, mx.init.Initializer):
+            kind, arguments = json.loads(value.dumps())
+            value = f'{kind}({", ".join(map(str, arguments.values()))})'
+        elif not isinstance(value, (int, float)):
+            # A function, what a function made, or an object
+            value = getattr(value, '__qualname__', type(value).__name__)
+            value = value.split('.')[0]
+        settings[name] = value
+    return settings

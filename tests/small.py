@@ -1,0 +1,98 @@
+"""Small systems of each kind, to be trained by tests in several processes.
+
+`python small.py SEED` prints the digest of what each training comes to.
+"""
+
+import hashlib
+import json
+import sys
+
+# Before MXNet, so that it finds the NumPy that it needs
+import d2l_gan  # noqa: F401 isort: skip
+import numpy
+from d2l import mxnet as d2l
+from mxnet import np, npx
+from mxnet.gluon import nn
+
+from d2l_gan.data import load_images
+from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
+from d2l_gan.deligan import MixtureLatent, RegularizedUpdate, ThresholdStep
+from d2l_gan.mlp import fresh_latent_step, mlp_discriminator, mlp_generator
+from d2l_gan.train import train
+
+npx.set_np()
+
+
+def gaussian():
+    """The first chapter's system, on 100 points."""
+    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+    net_D.add(nn.Dense(5, activation='tanh'), nn.Dense(1))
+    net_G.add(nn.Dense(2))
+    points = numpy.random.RandomState(0).normal(1, 2, (100, 2))
+    data_iter = d2l.load_array((np.array(points, dtype='float32'),), 8)
+    return net_D, net_G, data_iter, {'lr_D': 0.05, 'latent_dim': 2}
+
+
+def mlp():
+    """One with dropout, and a step that draws random numbers."""
+    net_D = mlp_discriminator((32,), leak=0.2, dropout=0.3)
+    return net_D, mlp_generator((1, 8, 8), (32,)), digits(), {
+        'step': fresh_latent_step
+    }  # fmt: skip
+
+
+def dcgan():
+    """One with batch normalisation, for images of 8 x 8 pixels."""
+    nets = dcgan_discriminator((1, 8, 8), 4), dcgan_generator((1, 8, 8), 4)
+    return *nets, digits(), {'beta1': 0.5}
+
+
+def deligan():
+    """A latent mixture, its regulariser, and a step with a state."""
+    mixture, net_G = MixtureLatent(5, 20), nn.HybridSequential()
+    net_G.add(mixture, mlp_generator((1, 8, 8), (32,)))
+    step = ThresholdStep(3, RegularizedUpdate(mixture, 0.3))
+    return mlp_discriminator((32,)), net_G, digits(), {'step': step}
+
+
+def digits():
+    """Three minibatches."""
+    return load_images(600)
+
+
+SYSTEMS = {f.__name__: f for f in (gaussian, mlp, dcgan, deligan)}
+
+
+def weights(*nets):
+    """All parameters, running statistics included, as numpy.ndarrays."""
+    return [
+        parameter.data().asnumpy()
+        for net in nets
+        for parameter in net._collect_params_with_prefix().values()
+    ]
+
+
+def run(system, num_epochs=3, nets=None, **options):
+    """Train a system; gives its networks and the history."""
+    net_D, net_G, data_iter, settings = SYSTEMS[system]()
+    net_D, net_G = nets or (net_D, net_G)
+    data = next(iter(data_iter))
+    history = train(
+        net_D, net_G, data_iter, num_epochs,
+        **{'lr_D': 1e-3, 'lr_G': 5e-3, 'latent_dim': 20,
+           'data': data[0] if isinstance(data, (list, tuple)) else data,
+           'animator': False, **settings, **options},
+    )  # fmt: skip
+    return net_D, net_G, history
+
+
+def digest(net_D, net_G, history):
+    """The same for the same weights and losses, to the bit."""
+    losses = json.dumps([history['loss_D'], history['loss_G']])
+    bits = b''.join(array.tobytes() for array in weights(net_D, net_G))
+    return hashlib.sha256(losses.encode() + bits).hexdigest()
+
+
+if __name__ == '__main__':
+    for name in SYSTEMS:
+        print(name, digest(*run(name, seed=int(sys.argv[1]))))

@@ -1,0 +1,134 @@
+"""The benchmark, on small hand-made cases and once in a short run."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from mxnet import np, npx
+from mxnet.gluon import nn
+
+BENCHMARKS = pathlib.Path(__file__).parents[1] / 'benchmarks'
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def test_step_flop_by_hand():
+    from limit_worker import forward_flop, step_flop
+
+    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+    net_D.add(nn.Conv2D(2, kernel_size=3), nn.BatchNorm(), nn.Dense(1))
+    net_G.add(
+        nn.HybridLambda(lambda F, Z: F.npx.reshape(Z, (-2, -2, 1, 1))),
+        nn.Conv2DTranspose(1, kernel_size=5),
+    )
+    net_D.initialize(), net_G.initialize()
+    X, Z = np.zeros((1, 1, 5, 5)), np.zeros((1, 3))
+    # 2 x 9 weights at 3 x 3 places, 18 weights, and 3 x 25 weights at one
+    assert forward_flop(net_D, X) == [2 * 18 * 9, 2 * 18]
+    assert forward_flop(net_G, Z) == [2 * 75]
+    # D: outputs, slopes and weights for two examples, but no slopes of the
+    # examples; then outputs and slopes. G: outputs and weights.
+    conv, dense, transposed = 324, 36, 150
+    assert step_flop(net_D, net_G, X, Z) == (
+        4 * conv + 6 * dense + 2 * (conv + dense) + 2 * transposed
+    )
+    npx.waitall()
+
+
+def result(*seconds, obstacle='', **more):
+    turn = {'examples': 10, 'peak': 2e8, 'resident': 1e8}
+    turns = [{**turn, 'seconds': s, **more} for s in seconds]
+    return {'turns': turns, 'obstacle': obstacle}
+
+
+def test_report_compares_turn_by_turn():
+    from report import report
+
+    text = report(
+        {
+            'machine': 'a machine',
+            'repeats': 3,
+            'workloads': {
+                'demo': {
+                    # As fast as this or as slow: always half the time
+                    'd2l': result(1, 2, 8),
+                    'fast': result(0.5, 1, 4),
+                    'torch': result(obstacle='no PyTorch: get it'),
+                    'limit': result(0.1, 0.2, 0.8, flop=1, flops=1, calls=11),
+                }
+            },
+        }
+    )
+    rows = {
+        line.split('|')[1].strip(): line.split('|')[2].strip()
+        for line in text.splitlines()[:10]
+        if line.startswith('|')
+    }
+    # 10, 5 and 1.25 examples a second: quartiles 3.125 and 7.5
+    assert rows["d2l's MXNet code"] == '5 ±2.19'
+    assert rows['ours, fast step'] == '10 (2.00 ±0.00)'
+    assert rows['limit, float32'] == '50 (10.00 ±0.00)'
+    assert rows['PyTorch as in d2l'] == 'no PyTorch'
+    assert 'PyTorch as in d2l: no PyTorch: get it.' in text
+    assert 'demo: the bare calls of a step, 11000000 µs' in text
+
+
+def test_a_worker_that_fails_leaves_its_last_words():
+    from speed import WORKLOADS, Worker
+
+    # This Python has no PyTorch.
+    worker = Worker('torch', WORKLOADS['Gaussian demo'], sys.executable)
+    try:
+        with pytest.raises(ChildProcessError, match="No module named 'torch'"):
+            worker.turn()
+    finally:
+        worker.close()
+
+
+def test_a_short_run(tmp_path):
+    environment = {**os.environ, 'TORCH': ''}
+    script, workload = BENCHMARKS / 'speed.py', 'Gaussian demo'
+    command = [sys.executable, script, '--quick', '--workloads', workload]
+    command += ['--contestants', 'd2l', 'fast', 'torch']
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / '_build/bench'
+    runs = json.loads((folder / 'speed.json').read_text())['workloads']
+    for name in ('d2l', 'fast'):
+        turns = runs[workload][name]['turns']
+        # 250 minibatches of 8, in each of two turns
+        assert [turn['examples'] for turn in turns] == [2000, 2000]
+        assert all(
+            0 < turn['resident'] <= turn['peak'] < 1e9 for turn in turns
+        )
+    assert done.stdout.startswith((folder / 'speed.txt').read_text())
+    assert (folder / 'speed.png').read_bytes().startswith(b'\x89PNG')
+    assert sorted(path.name for path in folder.iterdir()) == [
+        'speed.json', 'speed.png', 'speed.txt',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--repeats', '1'], 'must be above 1'),
+        (['--torch', 'nope'], 'nope is no Python that can import torch'),
+    ],
+)
+def test_mistakes_are_named(arguments, words, tmp_path, monkeypatch, capsys):
+    from speed import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['speed.py', *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,544 @@
+"""Runs that are stopped and taken up again, to the bit."""
+
+import errno
+import json
+import logging
+import multiprocessing
+import os
+import pathlib
+import random
+import resource
+import subprocess
+import sys
+import time
+
+import mxnet as mx
+import numpy
+import pytest
+import small
+from mxnet import np, npx
+from mxnet.gluon import nn
+
+from d2l_gan import checkpoint
+from d2l_gan.checkpoint import Checkpoint, save_generator
+from d2l_gan.conditional import ConditionalGenerator
+from d2l_gan.dcgan import dcgan_generator
+from d2l_gan.deligan import MixtureLatent
+from d2l_gan.mlp import SavingStep, mlp_generator
+from d2l_gan.train import Recorder, adversarial_step, set_seed
+
+npx.set_np()
+
+TESTS = pathlib.Path(__file__).parent
+ROOT = TESTS.parent
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def stopped_by(error, num_minibatches, step=adversarial_step):
+    """A step that raises at one of the minibatches."""
+    calls = []
+
+    def stopping_step(*args):
+        calls.append(args)
+        if len(calls) == num_minibatches:
+            raise error
+        return step(*args)
+
+    return stopping_step
+
+
+# Going on
+
+
+@pytest.mark.parametrize('system', small.SYSTEMS)
+def test_a_run_goes_on_to_the_bit(system, tmp_path):
+    whole = small.run(system, 4, seed=5)
+    small.run(system, 2, seed=5, checkpoint=tmp_path)
+    set_seed(99)
+    nets = small.run(system, 4, seed=5, checkpoint=tmp_path)
+    assert small.digest(*nets) == small.digest(*whole)
+    assert names(tmp_path) == ['epoch-000003.npz', 'epoch-000004.npz']
+    # When nothing is left, the history comes at once, and the networks too.
+    again = small.run(system, 4, checkpoint=tmp_path, data=None)
+    assert small.digest(*again) == small.digest(*whole)
+    assert again[2] == nets[2]
+
+
+def test_a_seed_is_drawn_and_kept(tmp_path):
+    set_seed(8)
+    whole = small.run('mlp', 3, checkpoint=tmp_path / 'a')
+    set_seed(8)
+    small.run('mlp', 1, checkpoint=tmp_path / 'b')
+    assert small.digest(
+        *small.run('mlp', 3, checkpoint=tmp_path / 'b')
+    ) == small.digest(*whole)
+    # Each run has another one.
+    other = small.run('mlp', 3, checkpoint=tmp_path / 'c')
+    assert small.digest(*other) != small.digest(*whole)
+
+
+def test_what_is_shown_goes_on_too(tmp_path):
+    class Curves(Recorder):
+        def __init__(self):
+            super().__init__()
+            self.points = []
+
+        def add(self, x, y):
+            self.points.append((x, *y))
+
+    for num_epochs in (2, 3):
+        curves = Curves()
+        *_, history = small.run(
+            'gaussian', num_epochs, checkpoint=tmp_path, animator=curves
+        )
+    assert curves.points == list(
+        zip((1, 2, 3), history['loss_D'], history['loss_G'])
+    )
+    assert len(curves.fakes) == 1
+
+
+def test_a_learning_rate_that_a_step_has_changed_stays(tmp_path):
+    def step(*args):
+        trainer = args[-1]
+        trainer.set_learning_rate(0.9 * trainer.learning_rate)
+        return adversarial_step(*args)
+
+    whole = small.run('gaussian', 4, seed=1, step=step)
+    for num_epochs in (3, 4):
+        last = small.run(
+            'gaussian', num_epochs, seed=1, step=step, checkpoint=tmp_path
+        )
+    assert small.digest(*last) == small.digest(*whole)
+
+
+def test_a_network_that_was_never_updated(tmp_path):
+    def step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
+        return np.ones(()), np.ones(())
+
+    for num_epochs in (1, 2):
+        nets = small.run(
+            'gaussian', num_epochs, seed=1, step=step, checkpoint=tmp_path
+        )
+    assert small.digest(*nets) == small.digest(
+        *small.run('gaussian', 2, seed=1, step=step)
+    )
+
+
+def test_steps_around_steps_keep_their_states(tmp_path):
+    """A film goes on where it was, and so does the step that it is of."""
+
+    def film(folder, num_epochs):
+        *_, settings = small.deligan()
+        step = SavingStep(
+            folder / 'film', 2, np.zeros((2, 20)), settings['step']
+        )
+        small.run('deligan', num_epochs, seed=1, step=step,
+                  checkpoint=folder / 'kept')  # fmt: skip
+        return step
+
+    step = film(tmp_path, 1)
+    assert names(tmp_path / 'film') == ['000.png', '001.png']
+    inner = step.step.state_dict()
+    again = film(tmp_path, 1)
+    assert (again.num_minibatches, again.step.state_dict()) == (3, inner)
+    assert inner['num_minibatches'] == 3 and inner['balance'] != 0
+    film(tmp_path, 2)
+    assert names(tmp_path / 'film') == ['000.png', '001.png', '002.png']
+
+
+def test_every_and_keep(tmp_path):
+    small.run('gaussian', 8, checkpoint=Checkpoint(tmp_path, 3))
+    # The last epoch counts, whatever `every` says.
+    assert names(tmp_path) == ['epoch-000006.npz', 'epoch-000008.npz']
+    small.run('gaussian', 9, checkpoint=Checkpoint(tmp_path, 3, keep=1))
+    assert names(tmp_path) == ['epoch-000009.npz']
+    for setting in ({'every': 0}, {'keep': 0}):
+        with pytest.raises(ValueError, match='is 0, but has to be at least 1'):
+            Checkpoint(tmp_path, **setting)
+
+
+# Being stopped
+
+
+@pytest.mark.parametrize('every', [1, 10])
+def test_ctrl_c_keeps_the_last_whole_epoch(tmp_path, every):
+    # 13 minibatches an epoch: this is in the middle of the third.
+    step = stopped_by(KeyboardInterrupt, 30)
+    keep = Checkpoint(tmp_path, every)
+    with pytest.raises(KeyboardInterrupt):
+        small.run('gaussian', 20, seed=3, step=step, checkpoint=keep)
+    assert names(tmp_path)[-1] == 'epoch-000002.npz'
+    went_on = small.run('gaussian', 4, seed=3, checkpoint=keep)
+    assert small.digest(*went_on) == small.digest(
+        *small.run('gaussian', 4, seed=3)
+    )
+
+
+def test_ctrl_c_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def interrupted(file):
+        monkeypatch.setattr(os, 'fsync', fsync)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, 'fsync', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        small.run('gaussian', 20, seed=3, checkpoint=tmp_path)
+    assert names(tmp_path) == ['epoch-000001.npz']
+    assert Checkpoint(tmp_path).load()[1]['epoch'] == 1
+
+
+def test_nan_names_the_last_good_checkpoint(tmp_path):
+    def step(*args):
+        losses = adversarial_step(*args)
+        step.calls += 1
+        return losses if step.calls < 30 else (losses[0] * np.nan, losses[1])
+
+    step.calls = 0
+    with pytest.raises(FloatingPointError) as caught:
+        small.run('gaussian', 9, seed=3, step=step, checkpoint=tmp_path)
+    path = tmp_path / 'epoch-000002.npz'
+    assert f'The last good checkpoint is {path}' in str(caught.value)
+    assert path.exists()
+
+
+def test_weights_that_are_not_finite_are_not_kept(tmp_path):
+    def step(*args):
+        step.calls += 1
+        losses = adversarial_step(*args)
+        if step.calls == 26:  # the last one of the second epoch
+            args[3][0].bias.set_data(np.array([np.nan, 1]))
+        return losses
+
+    step.calls = 0
+    with pytest.raises(FloatingPointError) as caught:
+        small.run('gaussian', 9, seed=3, step=step, checkpoint=tmp_path)
+    assert 'epoch 2: in net_G, 0.bias became NaN' in str(caught.value)
+    assert str(tmp_path / 'epoch-000001.npz') in str(caught.value)
+    assert names(tmp_path) == ['epoch-000001.npz']
+
+
+def train_and_tell(folder, result):
+    """In a process of its own: train on, and write down what it comes to."""
+    run = small.run('gaussian', 8, seed=4, checkpoint=folder)
+    pathlib.Path(result).write_text(small.digest(*run))
+
+
+def test_killed_at_20_random_moments(tmp_path, monkeypatch):
+    # The server imports MXNet once, and every process begins as its copy.
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(map(str, (ROOT, TESTS))))
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['small'])
+
+    def start(folder):
+        process = context.Process(
+            target=train_and_tell, args=(folder, f'{folder}.txt')
+        )
+        process.start()
+        return process
+
+    start(tmp_path / 'first').join()  # and the server is ready
+    begun = time.perf_counter()
+    start(tmp_path / 'whole').join()
+    seconds = time.perf_counter() - begun
+    whole = (tmp_path / 'whole.txt').read_text()
+
+    rng, kills, runs = random.Random(0), 0, 0
+    while kills < 20:
+        runs += 1
+        process = start(tmp_path / f'{runs}')
+        while True:
+            process.join(rng.uniform(0, seconds))
+            if process.exitcode is not None:
+                break
+            process.kill()  # SIGKILL
+            process.join()
+            kills += 1
+            process = start(tmp_path / f'{runs}')
+        assert process.exitcode == 0
+        assert (tmp_path / f'{runs}.txt').read_text() == whole
+
+
+# What can be wrong
+
+
+def keep(folder, num_epochs=2, **options):
+    return small.run(
+        'gaussian', num_epochs, **{'seed': 3, 'checkpoint': folder, **options}
+    )
+
+
+def refused(folder, error=ValueError, **options):
+    """The message, and nothing in the folder has changed."""
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(error) as caught:
+        keep(folder, 3, **options)
+    assert before == {path: path.read_bytes() for path in folder.iterdir()}
+    return str(caught.value)
+
+
+@pytest.fixture
+def whole():
+    """The digest of four epochs without a stop."""
+    return small.digest(*small.run('gaussian', 4, seed=3))
+
+
+@pytest.mark.parametrize('damage', ['cut', 'empty', 'bit'])
+def test_a_damaged_file_is_passed_over(tmp_path, damage, caplog, whole):
+    keep(tmp_path)
+    path = tmp_path / 'epoch-000002.npz'
+    content = path.read_bytes()
+    middle = content.index(b'NUMPY', len(content) // 2) + 140  # a number
+    flipped = bytes([content[middle] ^ 1])
+    path.write_bytes(
+        {
+            'cut': content[: len(content) // 2],
+            'empty': b'',
+            'bit': content[:middle] + flipped + content[middle + 1 :],
+        }[damage]
+    )
+    assert small.digest(*keep(tmp_path, 4)) == whole
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert f'{path} is damaged' in record.getMessage()
+    assert names(tmp_path) == ['epoch-000003.npz', 'epoch-000004.npz']
+
+
+def test_good_files_are_not_removed_for_a_damaged_one(tmp_path):
+    keep(tmp_path)
+    (tmp_path / 'epoch-000009.npz').write_bytes(b'')
+    keep(Checkpoint(tmp_path, keep=1), 3)
+    assert names(tmp_path) == ['epoch-000003.npz', 'epoch-000009.npz']
+
+
+def test_when_all_are_damaged_nothing_is_begun(tmp_path):
+    keep(tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-30])
+    message = refused(tmp_path)
+    assert f'all checkpoints in {tmp_path} are damaged' in message
+    assert 'remove them, to begin anew' in message
+
+
+def test_foreign_files_are_refused_and_stay(tmp_path):
+    keep(tmp_path)
+    path = tmp_path / 'epoch-000003.npz'
+    for write in (
+        lambda: path.write_text('a story'),
+        lambda: numpy.savez(path, x=numpy.ones(3)),
+        lambda: numpy.savez(path, facts=numpy.array('[]')),
+    ):
+        write()
+        assert f'{path} is no checkpoint' in refused(tmp_path)
+    path.unlink()
+    (tmp_path / 'epoch-last.npz').write_text('not of our names')
+    keep(tmp_path, 3)
+
+
+class Payload:
+    def __reduce__(self):
+        return os._exit, (7,)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    keep(tmp_path, 1)
+    path = tmp_path / 'epoch-000001.npz'
+    arrays = dict(numpy.load(path))
+    arrays['net_G/0.weight'] = numpy.array([Payload()], dtype=object)
+    numpy.savez(path, **arrays)
+    with pytest.raises(ValueError, match='Object arrays cannot be loaded'):
+        numpy.load(path)['net_G/0.weight']
+    assert 'are damaged' in refused(tmp_path)
+
+
+def test_later_formats_are_refused(tmp_path):
+    keep(tmp_path)
+    path = tmp_path / 'epoch-000002.npz'
+    arrays = dict(numpy.load(path))
+    facts = json.loads(str(arrays['facts']))
+    arrays['facts'] = numpy.array(json.dumps({**facts, 'format': 2}))
+    numpy.savez(path, **arrays)
+    message = refused(tmp_path)
+    assert f'{path} has format 2' in message and 'up to 1' in message
+
+
+def other_networks(width=5, out=2, layers=1):
+    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+    net_D.add(nn.Dense(width, activation='tanh'), nn.Dense(1))
+    for _ in range(layers):
+        net_G.add(nn.Dense(out))
+    return net_D, net_G
+
+
+@pytest.mark.parametrize(
+    ('nets', 'found'),
+    [
+        ({'width': 7}, r'net_D/0.bias has shape (5,), but here (7,)'),
+        ({'layers': 2}, r'net_G/1.bias has shape none, but here (2,)'),
+    ],
+)
+def test_other_networks_are_refused(tmp_path, nets, found):
+    keep(tmp_path)
+    message = refused(tmp_path, nets=other_networks(**nets))
+    assert str(tmp_path / 'epoch-000002.npz') in message and found in message
+
+
+@pytest.mark.parametrize(
+    ('setting', 'found'),
+    [
+        ({'lr_D': 0.1}, 'lr_D = 0.05, but here it is 0.1'),
+        ({'beta1': 0.5}, 'beta1 = 0.9, but here it is 0.5'),
+        ({'seed': 4}, 'seed = 3, but here it is 4'),
+    ],
+)
+def test_other_settings_are_refused(tmp_path, setting, found):
+    keep(tmp_path)
+    message = refused(tmp_path, **setting)
+    assert found in message and 'take another folder' in message
+
+
+def test_states_need_their_owner(tmp_path):
+    *_, settings = small.deligan()
+    keep(tmp_path)
+    message = refused(tmp_path, step=settings['step'])
+    assert "holds states of nothing, but here there are ['step']" in message
+
+
+def test_states_that_cannot_be_kept_are_named(tmp_path):
+    class Step:
+        def __call__(self, *args):
+            return adversarial_step(*args)
+
+        def state_dict(self):
+            return {'best': None}
+
+    with pytest.raises(TypeError, match="`step` gives 'best' = None: only"):
+        keep(tmp_path, step=Step())
+    assert names(tmp_path) == []
+
+
+def test_a_full_disk(tmp_path):
+    keep(tmp_path, 2)
+    before = names(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The file system itself refuses to write more than this to a file.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match='could not be written') as caught:
+            keep(tmp_path, 4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
+    message = str(caught.value)
+    assert str(tmp_path / 'epoch-000003.npz') in message
+    assert f'{tmp_path / "epoch-000002.npz"}, is whole' in message
+    assert names(tmp_path) == before
+    # With room again, nothing is lost.
+    went_on = keep(tmp_path, 4)
+    assert small.digest(*went_on) == small.digest(
+        *small.run('gaussian', 4, seed=3)
+    )
+
+
+def test_folders_that_cannot_be_written_to(tmp_path, monkeypatch):
+    blocked = tmp_path / 'file'
+    blocked.write_text('')
+    with pytest.raises(OSError, match=f'folder {blocked}/a .*Not a directory'):
+        keep(blocked / 'a')
+
+    # The administrator may write anywhere, so that this is a simulation.
+    def deny(*args, **options):
+        raise PermissionError(errno.EACCES, 'Permission denied')
+
+    keep(tmp_path, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.tempfile, 'TemporaryFile', deny)
+        assert f'folder {tmp_path} (Permission denied): allow' in refused(
+            tmp_path, PermissionError
+        )
+        # What has come to its end can be read all the same.
+        *_, history = keep(tmp_path, 2)
+    assert len(history['loss_D']) == 2
+
+
+def test_drafts_of_killed_processes_are_swept_up(tmp_path):
+    (tmp_path / '.epoch-000001.npz.123').write_bytes(b'PK\3\4')
+    keep(tmp_path, 1)
+    assert names(tmp_path) == ['epoch-000001.npz']
+
+
+# A generator alone
+
+
+def generators():
+    """With the length of their latent vectors."""
+    deligan = nn.HybridSequential()
+    deligan.add(MixtureLatent(5, 20), mlp_generator((1, 8, 8), (32,)))
+    return {
+        'mlp': (mlp_generator((1, 8, 8), (32,), output='sigmoid'), 20),
+        'deligan': (deligan, 20),
+        'grey': (dcgan_generator((1, 16, 16), 4), 20),
+        'rgb': (dcgan_generator((3, 16, 16), 4), 20),
+        'conditional': (
+            ConditionalGenerator(dcgan_generator((1, 16, 16), 4), 10),
+            30,
+        ),
+    }
+
+
+# In a process that knows nothing of this library
+LOADING = """
+import sys
+import numpy
+if numpy.__version__ >= '1.24':
+    numpy.bool = bool  # which MXNet reads
+from mxnet import gluon, np, npx
+npx.set_np()
+for name in sys.argv[1:]:
+    net_G = gluon.SymbolBlock.imports(f'{name}-symbol.json', ['data'],
+                                      f'{name}-0000.params')
+    Z = np.array(numpy.load(f'{name}-Z.npy'))
+    numpy.save(f'{name}-X.npy', net_G(Z).asnumpy())
+assert 'd2l_gan' not in sys.modules
+"""
+
+
+def test_generators_are_loaded_without_this_library(tmp_path):
+    expected = {}
+    for name, (net_G, latent_dim) in generators().items():
+        net_G.initialize()
+        Z = np.random.normal(0, 1, (7, latent_dim))
+        with mx.autograd.record():
+            net_G(Z).sum().backward()  # moves the running statistics
+        expected[name] = net_G(Z).asnumpy()
+        save_generator(net_G, tmp_path / 'saved' / name)
+        numpy.save(tmp_path / 'saved' / f'{name}-Z.npy', Z.asnumpy())
+        # Gluon's own way comes to the same.
+        net_G.hybridize()
+        net_G(Z)
+        net_G.export(str(tmp_path / name))
+        exported = npx.load(str(tmp_path / f'{name}-0000.params'))
+        saved = npx.load(str(tmp_path / 'saved' / f'{name}-0000.params'))
+        assert {key: array.shape for key, array in saved.items()} == {
+            key: array.shape for key, array in exported.items()
+        }
+    subprocess.run(
+        [sys.executable, '-c', LOADING, *expected],
+        cwd=tmp_path / 'saved', check=True,
+    )  # fmt: skip
+    for name, X in expected.items():
+        again = numpy.load(tmp_path / 'saved' / f'{name}-X.npy')
+        numpy.testing.assert_array_equal(again, X)
+
+
+def test_generators_that_cannot_be_saved(tmp_path):
+    with pytest.raises(ValueError, match='net_G is no HybridBlock'):
+        save_generator(nn.Sequential(), tmp_path / 'a')
+    net_G = nn.HybridSequential()
+    net_G.add(nn.Dense(2))
+    with pytest.raises(ValueError, match='has no weights yet'):
+        save_generator(net_G, tmp_path / 'a')
+    assert names(tmp_path) == []

@@ -1,0 +1,397 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy
+import PIL.Image
+import pytest
+from mxnet import gluon, np
+
+import d2l_gan.run
+from d2l_gan import classifier
+from d2l_gan.checkpoint import load_network
+from d2l_gan.cli import main
+from d2l_gan.run import RunAnimator, RunFolder
+from d2l_gan.systems import SYSTEMS
+from d2l_gan.train import GAUSSIAN
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.delenv('DATA', raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of 24 images of noise."""
+    rng = numpy.random.RandomState(0)
+    (tmp_path / 'images').mkdir()
+    for i in range(24):
+        pixels = rng.randint(256, size=(8, 8)).astype('uint8')
+        PIL.Image.fromarray(pixels).save(tmp_path / f'images/{i}.png')
+    return 'images'
+
+
+def run(line):
+    return main(line.split())
+
+
+def pixels(path):
+    with PIL.Image.open(path) as image:
+        return numpy.asarray(image)
+
+
+def weights(folder):
+    trained = RunFolder.open(folder)
+    trained.load_generator()
+    return [
+        p.data().asnumpy()
+        for p in trained.system.net_G.collect_params().values()
+    ]
+
+
+def history(folder):
+    return json.loads((pathlib.Path(folder) / 'history.json').read_text())
+
+
+def assert_fails(capsys, line, status, *messages):
+    """See that a command gives a status, and an error of one line."""
+    try:
+        assert run(line) == status
+    except SystemExit as end:
+        assert end.code == status
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith('d2l-gan') and ': error: ' in error
+    for message in messages:
+        assert message in error
+
+
+def python(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        **options,
+    )
+
+
+def test_help_does_not_wait_for_mxnet():
+    for command in ('', "'train', "):
+        process = python(
+            '-c',
+            'import sys, d2l_gan.cli\n'
+            'try:\n'
+            f'    d2l_gan.cli.main([{command}"--help"])\n'
+            'except SystemExit as end:\n'
+            "    print(end.code, 'mxnet' in sys.modules)",
+        )
+        assert process.stdout.startswith('usage: d2l-gan'), process.stderr
+        assert process.stdout.endswith('0 False\n')
+
+
+def test_the_module_is_the_command():
+    process = python('-m', 'd2l_gan', 'sample', 'runs/none')
+    assert process.returncode == 1 and process.stdout == ''
+    assert process.stderr == (
+        'd2l-gan: error: there is no run in runs/none: check the path, or '
+        'train a system first\n'
+    )
+
+
+def test_the_list_shows_every_system_and_its_settings(capsys):
+    assert run('list') == 0
+    lines = capsys.readouterr().out.splitlines()
+    words = {line.split()[0]: line.split()[1:] for line in lines if line}
+    assert set(SYSTEMS) <= set(words)
+    assert words['dcgan'] == ['64', '1500', '0.0002', '0.0002', '0.5', '100']
+    assert words['mlp-small'][4:] == ['0.9', '200', 'latent', 'uniform_latent']
+
+
+def test_a_run_leaves_settings_history_and_pictures(images, capsys):
+    assert run(f'train dcgan --data {images} --size 8 --epochs 3') == 0
+    assert 'runs/dcgan-0/samples.png' in capsys.readouterr().out
+    out = pathlib.Path('runs/dcgan-0')
+    assert {path.name for path in out.iterdir()} == {
+        'checkpoints', 'generator-0000.params', 'generator-symbol.json',
+        'history.json', 'losses.png', 'samples', 'samples.png',
+        'settings.json',
+    }  # fmt: skip
+    settings = json.loads((out / 'settings.json').read_text())
+    for name, value in {
+        'system': 'dcgan',
+        'data': str(pathlib.Path(images).resolve()),
+        'size': 8,
+        'num_epochs': 3,
+        'seed': 0,
+        'shape': [1, 8, 8],
+    }.items():
+        assert settings[name] == value
+    assert settings['train']['beta1'] == 0.5
+    lengths = {name: len(values) for name, values in history(out).items()}
+    assert lengths == {'loss_D': 3, 'loss_G': 3, 'examples_per_sec': 3}
+    assert numpy.isfinite(history(out)['loss_D']).all()
+    # All 24 images there are, 4 rows of 7 with a line between them
+    assert pixels(out / 'samples.png').shape == (4 * 9 - 1, 7 * 9 - 1)
+    assert len(list((out / 'samples').iterdir())) == 3
+    curves = pixels(out / 'losses.png')[..., :3].reshape(-1, 3)
+    assert len(numpy.unique(curves, axis=0)) > 10
+
+
+def test_epochs_are_those_of_the_chapter(images):
+    # 24 images are one minibatch of 64, and the chapter trains for 400.
+    created = RunFolder.create('out', 'tanh-dropout', images, 8)
+    assert created.settings['num_epochs'] == 400
+    assert RunFolder.create('out', 'gaussian').settings['num_epochs'] == 20
+    assert not pathlib.Path('out').exists()
+
+
+def test_the_same_seed_gives_the_same_run():
+    for out, seed in (('first', 3), ('again', 3), ('other', 4)):
+        assert run(f'train gaussian --epochs 2 --seed {seed} --out {out}') == 0
+    first, again, other = map(weights, ('first', 'again', 'other'))
+    for a, b, c in zip(first, again, other):
+        assert (a == b).all() and (a != c).any()
+
+
+def test_a_run_that_was_interrupted_goes_on(monkeypatch, capsys):
+    assert run('train gaussian --epochs 3 --out whole') == 0
+    add = RunAnimator.add
+
+    def interrupted(self, x, y):
+        add(self, x, y)
+        if x == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunAnimator, 'add', interrupted)
+        assert run('train gaussian --epochs 3 --out parts') == 130
+    error = capsys.readouterr().err
+    # The second epoch was not whole.
+    assert 'interrupted after 1 of 3 epochs' in error
+    assert 'd2l-gan train gaussian --out parts --resume' in error
+    assert (pathlib.Path('parts') / 'samples.png').exists()
+    assert (pathlib.Path('parts') / 'losses.png').exists()
+    assert run('train gaussian --out parts --resume') == 0
+    whole, parts = map(history, ('whole', 'parts'))
+    for name in ('loss_D', 'loss_G'):
+        assert whole[name] == parts[name] and len(whole[name]) == 3
+    for a, b in zip(weights('whole'), weights('parts')):
+        assert (a == b).all()
+    capsys.readouterr()
+    assert run('train gaussian --out parts --resume') == 0
+    assert 'has its 3 epochs' in capsys.readouterr().out
+
+
+def test_a_run_can_be_made_longer():
+    assert run('train gaussian --epochs 1') == 0
+    assert run('train gaussian --epochs 2 --resume') == 0
+    assert RunFolder.open('runs/gaussian-0').settings['num_epochs'] == 2
+    assert len(history('runs/gaussian-0')['loss_D']) == 2
+
+
+def test_an_existing_folder_stays_as_it_is(images, capsys):
+    assert run('train gaussian --epochs 1') == 0
+    path = pathlib.Path('runs/gaussian-0/checkpoints/epoch-000001.npz')
+    before = path.read_bytes()
+    assert_fails(
+        capsys,
+        'train gaussian --epochs 1',
+        1,
+        'there is a run in runs/gaussian-0: --resume goes on with it',
+    )
+    assert path.read_bytes() == before
+    assert_fails(
+        capsys, f'train gaussian --out {images}', 1, 'not an empty folder'
+    )
+    assert_fails(
+        capsys,
+        'train gaussian --seed 5 --out runs/gaussian-0 --resume',
+        2,
+        'begun with the seed 0, not 5',
+    )
+    assert_fails(
+        capsys,
+        'train gaussian-published --out runs/gaussian-0 --resume',
+        2,
+        "begun with the system 'gaussian', not 'gaussian-published'",
+    )
+
+
+@pytest.mark.parametrize(
+    'line, status, message',
+    [
+        ('trian dcgan', 2, "no command 'trian': did you mean 'train'?"),
+        ('train', 2, 'SYSTEM'),
+        ('train DCGAN', 2, "no system 'DCGAN': did you mean 'dcgan'?"),
+        ('train xyz', 2, "no system 'xyz': only gaussian-published, "),
+        ('train dcgan --epochs 0', 2, 'integer from 1'),
+        ('train dcgan --seed -1', 2, "'-1' is not an integer from 0 to"),
+        ('train gaussian --data mnist', 2, 'leave out --data'),
+        ('train dcgan --data mnsit', 1, "did you mean 'mnist'?"),
+        ('train dcgan --size 12', 1, '8, 16, 32, 64 or 128 pixels'),
+        ('train gaussian --resume', 1, 'no run in runs/gaussian-0'),
+        ('train conditional-dcgan --data images --size 8', 1, 'no labels'),
+        ('train gaussian --out images/0.png/x', 1, 'Not a directory'),
+    ],
+)
+def test_mistakes(line, status, message, images, capsys):
+    assert_fails(capsys, line, status, message)
+    assert not pathlib.Path('runs').exists()
+
+
+def test_a_full_disk(monkeypatch, capsys):
+    def full(source, target):
+        raise OSError(28, os.strerror(28), str(target))
+
+    monkeypatch.setattr(os, 'replace', full)
+    assert_fails(
+        capsys, 'train gaussian --out out', 1, 'No space left', 'settings.json'
+    )
+    assert list(pathlib.Path('out').iterdir()) == []
+
+
+def test_damaged_files(capsys):
+    assert run('train gaussian --epochs 1 --out runs/good') == 0
+    capsys.readouterr()
+    assert_fails(
+        capsys, 'sample runs/god', 1, 'no run', 'did you mean runs/good?'
+    )
+    path = pathlib.Path('runs/good/checkpoints/epoch-000001.npz')
+    whole = path.read_bytes()
+    for content, message in ((whole[:-9], 'damaged'), (b'else', 'is no')):
+        path.write_bytes(content)
+        assert_fails(capsys, 'sample runs/good', 1, str(path.parent), message)
+    path.unlink()
+    assert_fails(capsys, 'evaluate runs/good', 1, f'nothing in {path.parent}')
+    path.write_bytes(whole)
+    assert run('evaluate runs/good') == 0
+    path = pathlib.Path('runs/good/settings.json')
+    settings = json.loads(path.read_text())
+    for text in (
+        '', '{', '[]', 'null', '{}', '\xff',
+        json.dumps({**settings, 'system': 'GAN'}),
+        json.dumps({**settings, 'shape': 2}),
+        json.dumps({**settings, 'num_epochs': '3'}),
+    ):  # fmt: skip
+        path.write_text(text, encoding='latin-1')
+        for command in ('sample', 'evaluate', 'train gaussian --resume --out'):
+            assert_fails(
+                capsys, f'{command} runs/good', 1, f'{path} is not as training'
+            )
+    settings.update(system='dcgan', shape=[1, 8, 8])
+    path.write_text(json.dumps(settings))
+    assert_fails(capsys, 'sample runs/good', 1, 'of another system than dcgan')
+
+
+def test_a_grid_holds_the_images_that_files_hold(images):
+    assert run(f'train dcgan --data {images} --size 8 --epochs 1') == 0
+    assert run('sample runs/dcgan-0 -n 11 --seed 7 --out grid.png') == 0
+    assert run('sample runs/dcgan-0 -n 11 --seed 7 --out files') == 0
+    grid = pixels('grid.png')
+    assert grid.shape == (3 * 9 - 1, 5 * 9 - 1)
+    names = sorted(os.listdir('files'))
+    assert names == [f'{i:02}.png' for i in range(11)]
+    for i, name in enumerate(names):
+        row, column = 9 * (i // 5), 9 * (i % 5)
+        image = pixels(f'files/{name}')
+        assert (grid[row : row + 8, column : column + 8] == image).all()
+    assert len({pixels(f'files/{name}').tobytes() for name in names}) == 11
+
+
+def test_one_can_ask_for_a_class(capsys):
+    train = 'train conditional-dcgan --data digits --size 8 --epochs 1 --out c'
+    assert run(train) == 0
+    assert run('sample c -n 3 --class 7 --out sevens') == 0
+    assert sorted(os.listdir('sevens')) == [f'{i}-class7.png' for i in '012']
+    assert_fails(capsys, 'sample c --class 10', 2, 'only 0 to 9')
+    assert_fails(capsys, 'sample c --out sevens', 1, 'not an empty folder')
+    # What this generator makes for 7 is not what it makes for 0.
+    assert run('sample c -n 3 --class 0 --out naughts') == 0
+    seven, naught = (
+        pixels('sevens/0-class7.png'),
+        pixels('naughts/0-class0.png'),
+    )
+    assert (seven != naught).any()
+
+
+def test_points_are_drawn_and_cannot_be_asked(capsys):
+    assert run('train gaussian --epochs 1') == 0
+    assert run('sample runs/gaussian-0 -n 9') == 0
+    assert pixels('runs/gaussian-0/sample.png').std() > 0
+    assert_fails(capsys, 'sample runs/gaussian-0 --out x', 2, '.png')
+    assert_fails(
+        capsys, 'sample runs/gaussian-0 --class 1', 2, 'cannot be asked'
+    )
+
+
+def test_a_perfect_linear_generator_has_no_distance(monkeypatch, capsys):
+    assert run('train gaussian --epochs 1') == 0
+    A, b = numpy.array(GAUSSIAN['A']), numpy.array(GAUSSIAN['b'])
+
+    def evaluate(bias):
+        layer = {'0.weight': A.T, '0.bias': bias}
+        monkeypatch.setattr(
+            d2l_gan.run,
+            'load_network',
+            lambda net, _: load_network(net, layer),
+        )
+        assert run('evaluate runs/gaussian-0') == 0
+        text = pathlib.Path('runs/gaussian-0/evaluation.json').read_text()
+        return json.loads(text)
+
+    verdict = evaluate(b)
+    assert verdict['distance'] < 1e-6 < verdict['floor'] < 0.05
+    # All points moved by 3: by 9 in the mean square
+    capsys.readouterr()
+    assert abs(evaluate(b + numpy.array([3, 0]))['distance'] - 9) < 1e-5
+    assert '  distance                        9 ' in capsys.readouterr().out
+
+
+def test_the_generator_can_be_had_without_the_library(images):
+    assert run(f'train dcgan --data {images} --size 8 --epochs 1 --out d') == 0
+    net_G = gluon.SymbolBlock.imports(
+        'd/generator-symbol.json', ['data'], 'd/generator-0000.params'
+    )
+    Z = np.random.normal(0, 1, (3, 100))
+    trained = RunFolder.open('d')
+    assert trained.load_generator() == 1
+    expected = trained.system.net_G(Z).asnumpy()
+    assert expected.shape == (3, 1, 8, 8)
+    numpy.testing.assert_allclose(net_G(Z).asnumpy(), expected, atol=1e-6)
+
+
+def test_images_come_before_the_judge(monkeypatch, capsys):
+    monkeypatch.setattr(classifier, 'MIN_STEPS', 60)
+    train = 'train conditional-dcgan --data digits --size 8 --epochs 1 --out c'
+    assert run(train) == 0
+    assert run('evaluate c -n 50') == 0
+    out = capsys.readouterr().out
+    verdict = json.loads(pathlib.Path('c/evaluation.json').read_text())
+    for name in verdict:
+        assert f'  {name} ' in out
+    assert verdict['num_images'] == 50
+    assert verdict['distance'] > verdict['floor'] > 0
+    # The judge sees 50 images: shares are fiftieths.
+    for name in ('obedience', 'rarest_class', 'precision'):
+        assert abs(50 * verdict[name] - round(50 * verdict[name])) < 1e-6
+    assert_fails(capsys, 'evaluate c -n 1796', 1, 'n is 1796')
+
+
+def test_the_book_takes_its_own_arguments(monkeypatch, capsys):
+    assert run(f'book --chapters {ROOT}/chapters lib --check') == 0
+    with pytest.raises(SystemExit, match='0'):
+        run('book --help')
+    assert capsys.readouterr().out.startswith('usage: d2l-gan book')
+    monkeypatch.delitem(sys.modules, 'd2l_gan.book.execute', raising=False)
+    monkeypatch.setitem(sys.modules, 'nbclient', None)
+    assert run(f'book --chapters {ROOT}/chapters chapter --build b') == 1
+    assert 'needs the package nbclient' in capsys.readouterr().err

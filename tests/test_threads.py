@@ -1,0 +1,168 @@
+"""The number of threads, asked for where it counts: in the engine."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import pytest
+from mxnet import np, npx
+from mxnet.gluon import nn
+
+from d2l_gan import threads
+from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
+from d2l_gan.train import normal_latent, train
+
+npx.set_np()
+
+
+def engine_threads():
+    seen = []
+    openmp = ctypes.CDLL('libgomp.so.1')
+    threads._in_engine(lambda: seen.append(openmp.omp_get_max_threads()))
+    return seen[0]
+
+
+def python(code, **environment):
+    """Run code without this process's own setting; gives its output."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.endswith('NUM_THREADS')
+    }
+    run = subprocess.run(
+        [sys.executable, '-c', f'import os, warnings\n{code}'],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**inherited, **environment},
+    )
+    return run.stdout + run.stderr
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    """Every machine has two cores for these tests; OpenMP does not mind."""
+    before = engine_threads()
+    monkeypatch.setattr(threads, '_cores', 2)
+    threads._set(2)
+    yield
+    threads._set(before)
+
+
+def dense_networks():
+    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+    net_D.add(nn.Dense(5, activation='tanh'), nn.Dense(1))
+    net_G.add(nn.Dense(2))
+    return net_D, net_G
+
+
+def ready(net_D, net_G, X, Z):
+    for net, inputs in ((net_D, X), (net_G, Z)):
+        net.initialize()
+        net(inputs)
+    return net_D, net_G, X, Z
+
+
+def test_the_package_asks_for_the_cores_of_the_process():
+    code = 'import d2l_gan; print(os.environ["OMP_NUM_THREADS"])'
+    assert 1 <= int(python(code)) <= len(os.sched_getaffinity(0))
+    one = min(os.sched_getaffinity(0))
+    assert python(f'os.sched_setaffinity(0, {{{one}}})\n{code}') == '1\n'
+
+
+def test_a_number_that_the_user_set_stays():
+    code = (
+        'import d2l_gan\nfrom d2l_gan import threads\n'
+        'print(os.environ["OMP_NUM_THREADS"], threads._cores)'
+    )
+    assert python(code, OMP_NUM_THREADS='3') == '3 1\n'
+
+
+def test_a_process_that_it_starts_may_choose_as_well():
+    code = (
+        'import d2l_gan, subprocess, sys\n'
+        'print(subprocess.check_output([sys.executable, "-c", '
+        '"from d2l_gan import threads as t; print(t._cores)"]).decode(), '
+        'd2l_gan.threads._cores)'
+    )
+    own, inherited = python(code).split()
+    assert own == inherited
+
+
+@pytest.mark.parametrize('cores, warned', [(1, False), (64, True)])
+def test_a_warning_if_mxnet_came_first_and_takes_fewer(cores, warned):
+    output = python(
+        'import joblib, sys\n'
+        'sys.modules["mxnet"] = None\n'
+        f'joblib.cpu_count = lambda only_physical_cores: {cores}\n'
+        'import d2l_gan\n'
+        'assert "OMP_NUM_THREADS" not in os.environ'
+    )
+    assert ('import d2l_gan first, or set OMP_NUM_THREADS=64' in output) == (
+        warned
+    ), output
+
+
+def test_small_networks_get_one_thread_large_ones_all():
+    X, Z = np.ones((8, 2)), np.ones((8, 2))
+    threads.suit(*ready(*dense_networks(), X, Z))
+    assert engine_threads() == 1
+    shape = (1, 32, 32)
+    X, Z = np.ones((32, *shape)), np.ones((32, 100))
+    nets = dcgan_discriminator(shape, 16), dcgan_generator(shape, 16)
+    threads.suit(*ready(*nets, X, Z))
+    assert engine_threads() == 2
+
+
+def test_the_numbers_of_a_forward_pass_are_counted():
+    net_D, net_G, X, Z = ready(
+        *dense_networks(), np.ones((8, 2)), np.ones((8, 3))
+    )
+    # The inputs, the parameters and the outputs of each operator
+    assert threads._numbers(net_G, Z) == 8 * 3 + (2 * 3 + 2) + 8 * 2
+    assert threads._numbers(net_D, X) == (
+        8 * 2 + (5 * 2 + 5) + 2 * (8 * 5) + (5 + 1) + 8
+    )
+
+
+def test_what_is_no_symbol_is_left_alone():
+    class Plain(nn.Block):
+        def forward(self, X):
+            return np.array(X.asnumpy()[:, :1])
+
+    threads._set(1)
+    threads.suit(Plain(), Plain(), np.ones((8, 2)), np.ones((8, 2)))
+    assert engine_threads() == 1
+
+
+@pytest.mark.parametrize('fails', [False, True])
+def test_training_takes_one_thread_and_gives_the_others_back(fails):
+    during = []
+
+    def latent(batch_size, latent_dim, ctx):
+        during.append(engine_threads())
+        if fails and len(during) == 2:
+            raise KeyboardInterrupt
+        return normal_latent(batch_size, latent_dim, ctx)
+
+    arguments = [np.ones((8, 2))] * 2, 1, 0.01, 0.01, 2, np.ones((8, 2))
+    try:
+        train(*dense_networks(), *arguments, latent=latent, animator=False)
+    except KeyboardInterrupt:
+        assert fails
+    assert during == [2, 1]
+    assert engine_threads() == 2
+
+
+def test_the_setting_of_the_user_is_not_touched_in_training(monkeypatch):
+    monkeypatch.setattr(threads, '_cores', 1)
+    during = []
+
+    def latent(*arguments):
+        during.append(engine_threads())
+        return normal_latent(*arguments)
+
+    arguments = [np.ones((8, 2))] * 2, 1, 0.01, 0.01, 2, np.ones((8, 2))
+    train(*dense_networks(), *arguments, latent=latent, animator=False)
+    assert during == [2, 2]
