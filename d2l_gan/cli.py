@@ -13,11 +13,12 @@ import pathlib
 import sys
 
 import d2l_gan
+from d2l_gan import peers
 
 __all__ = ['main']
 
 # Commands with a command line of their own: the module whose `main` takes it
-DELEGATED = {'book': 'd2l_gan.book.__main__'}
+DELEGATED = {'book': 'd2l_gan.book.__main__', 'launch': 'd2l_gan.launch'}
 
 EXAMPLES = """\
 examples:
@@ -106,6 +107,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         status = options.run(options)
+        peers.end()  # This process has done its part in a distributed run.
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # as by `| head`
@@ -240,6 +242,9 @@ def _parser():
     )
 
     subparsers.add_parser('book', help='make the library and the pages')
+    subparsers.add_parser(
+        'launch', help='train on several processes, here or on other machines'
+    )
     return parser, subparsers.choices
 
 
@@ -314,6 +319,7 @@ def _list(options):
 
 
 def _train(options):
+    from d2l_gan.parallel import join_workers
     from d2l_gan.run import RunFolder
     from d2l_gan.systems import POINT_SYSTEMS, SYSTEMS
 
@@ -346,13 +352,16 @@ def _train(options):
             '--epochs makes it longer'
         )
         return 0
-    what = run.settings['data'] or 'points'
-    print(
-        f'{options.system} on {what}, number of epochs: {num_epochs}, into '
-        f'{folder}'
-    )
+    kvstore = join_workers()  # They all have seen the folder as it was.
+    is_first = kvstore is None or kvstore.rank == 0
+    if is_first:
+        what = run.settings['data'] or 'points'
+        print(
+            f'{options.system} on {what}, number of epochs: {num_epochs}, '
+            f'into {folder}'
+        )
     try:
-        run.train()
+        run.train(kvstore)
     except KeyboardInterrupt:
         print(
             f'\ninterrupted after {run.num_epochs_done} of {num_epochs} '
@@ -365,7 +374,8 @@ def _train(options):
         # A full disk does not say whose it is.
         error.filename = error.filename or folder
         raise
-    print(f'see {folder / "samples.png"} and {folder / "losses.png"}')
+    if is_first:
+        print(f'see {folder / "samples.png"} and {folder / "losses.png"}')
     return 0
 
 

@@ -134,18 +134,17 @@ def load_images(
         ValueError, OSError: as in `read_images`.
     """
     images, own = read_images(name, size, train)
-    return loader(
-        images, own if labels is None else labels, batch_size, shuffle
-    )
+    labels = own if labels is None else labels
+    return loader(images, labels, batch_size, shuffle, kvstore)
 
 
-def loader(images, labels, batch_size, shuffle=True):
+def loader(images, labels, batch_size, shuffle=True, kvstore=None):
     """Give images as minibatches.
 
     Args:
         images: pixels, as `read_images` gives them.
         labels: one for each image, or `None`.
-        batch_size, shuffle: as in `load_images`.
+        batch_size, shuffle, kvstore: as in `load_images`.
 
     Returns:
         gluon.data.DataLoader: as `load_images` does.

@@ -163,10 +163,10 @@ def run(args):
             child.process.wait()
 
 
-def main(argv=None):
+def main(argv=None, prog='python -m d2l_gan.launch'):
     """Do what the command line says, and give the exit status."""
     parser = argparse.ArgumentParser(
-        prog='python -m d2l_gan.launch',
+        prog=prog,
         description='Train on several processes, here or on other machines.',
     )
     add_arguments(parser)
