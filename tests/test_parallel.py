@@ -1,5 +1,6 @@
 import pathlib
 import textwrap
+import types
 
 import mxnet as mx
 import numpy
@@ -289,3 +290,24 @@ def test_two_workers_train_to_equal_weights(results):
     # Losses are everyone's, but only the first one draws.
     assert history['loss_D'] == other_history['loss_D']
     assert (shown, other_shown) == (2, 0)
+
+
+class First(Place):
+    """A KVStore whose first worker has given out other numbers."""
+
+    def __init__(self, numbers):
+        super().__init__(1, 2)
+        self.numbers = numbers
+
+    def broadcast(self, key, value, out, priority=0):
+        out[:] = mx.nd.array(self.numbers, dtype='float64')
+
+
+def test_workers_go_on_from_one_epoch_with_one_seed():
+    run = types.SimpleNamespace(epoch=3, seed=5)
+    Workers(First([3, 2**32 - 1])).agree(run)
+    assert run.seed == 2**32 - 1
+    Workers(First([3, -1])).agree(run)
+    assert run.seed == 2**32 - 1
+    with pytest.raises(ValueError, match='worker 1 has a checkpoint of epoch'):
+        Workers(First([4, 5])).agree(run)
