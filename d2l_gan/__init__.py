@@ -24,4 +24,11 @@ threads.prepare()
 # each shape of a minibatch.
 os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 
+# A server or the scheduler of a distributed run does not return from the
+# import of MXNet, so that they can be watched only from here on.
+if 'DMLC_ROLE' in os.environ:
+    from d2l_gan import peers
+
+    peers.watch()
+
 __version__ = '0.1.0'

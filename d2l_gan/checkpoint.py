@@ -152,6 +152,7 @@ class Run:
         history: of the run; what was kept of it is put there.
         net_D, net_G, trainer_D, trainer_G: as in `train`. What was kept of
             them is put there too.
+        writes: whether to keep the epochs to come.
         others: objects by name. Those with a `state_dict()`, which gives
             numbers or numpy.ndarrays by name, and a `load_state_dict(state)`
             are kept with their states.
@@ -176,11 +177,13 @@ class Run:
         net_G,
         trainer_D,
         trainer_G,
+        *,
+        writes=True,
         **others,
     ):
         if isinstance(checkpoint, (str, os.PathLike)):
             checkpoint = Checkpoint(checkpoint)
-        self.checkpoint = checkpoint
+        self.checkpoint, self.writes = checkpoint, writes
         self.seed = None if seed is None else int(seed)
         self.settings, self.history, self.epoch = settings, history, 0
         self.nets = {'net_D': net_D, 'net_G': net_G}
@@ -220,8 +223,8 @@ class Run:
             OSError: if that cannot be written.
             FloatingPointError: if a network is not finite after an epoch.
         """
-        if self.checkpoint is None:
-            yield from range(1, num_epochs + 1)
+        if self.checkpoint is None or not self.writes:
+            yield from range(self.epoch + 1, num_epochs + 1)
             return
         self.checkpoint.prepare()
         try:

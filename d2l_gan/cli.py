@@ -13,6 +13,7 @@ import pathlib
 import sys
 
 import d2l_gan
+from d2l_gan import peers
 
 __all__ = ['main']
 
@@ -20,6 +21,10 @@ __all__ = ['main']
 # and the name it has here; and what it does
 DELEGATED = {
     'book': ('d2l_gan.book.__main__', 'make the library and the pages'),
+    'launch': (
+        'd2l_gan.launch',
+        'train on several processes, here or on other machines',
+    ),
 }
 
 EXAMPLES = """\
@@ -109,6 +114,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         status = options.run(options)
+        peers.end()  # This process has done its part in a distributed run.
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # as by `| head`
@@ -318,6 +324,7 @@ def _list(options):
 
 
 def _train(options):
+    from d2l_gan.parallel import join_workers
     from d2l_gan.run import RunFolder
     from d2l_gan.systems import POINT_SYSTEMS, SYSTEMS
 
@@ -350,13 +357,16 @@ def _train(options):
             '--epochs makes it longer'
         )
         return 0
-    what = run.settings['data'] or 'points'
-    print(
-        f'{options.system} on {what}, number of epochs: {num_epochs}, into '
-        f'{folder}'
-    )
+    kvstore = join_workers()  # They all have seen the folder as it was.
+    is_first = kvstore is None or kvstore.rank == 0
+    if is_first:
+        what = run.settings['data'] or 'points'
+        print(
+            f'{options.system} on {what}, number of epochs: {num_epochs}, '
+            f'into {folder}'
+        )
     try:
-        run.train()
+        run.train(kvstore)
     except KeyboardInterrupt:
         print(
             f'\ninterrupted after {run.num_epochs_done} of {num_epochs} '
@@ -369,7 +379,8 @@ def _train(options):
         # A full disk does not say whose it is.
         error.filename = error.filename or folder
         raise
-    print(f'see {folder / "samples.png"} and {folder / "losses.png"}')
+    if is_first:
+        print(f'see {folder / "samples.png"} and {folder / "losses.png"}')
     return 0
 
 

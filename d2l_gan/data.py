@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from d2l_gan.checks import to_numpy
 from d2l_gan.files import replacing
+from d2l_gan.parallel import own_share
 
 __all__ = ['load_array', 'load_images', 'loader', 'normalize', 'read_images']
 
@@ -100,7 +101,14 @@ class _Minibatches:
 
 
 def load_images(
-    batch_size, name=None, size=None, shuffle=True, train=True, *, labels=None
+    batch_size,
+    name=None,
+    size=None,
+    shuffle=True,
+    train=True,
+    *,
+    labels=None,
+    kvstore=None,
 ):
     """Load images as minibatches.
 
@@ -111,6 +119,8 @@ def load_images(
             `numpy.random`.
         name, size, train: as in `read_images`.
         labels: one for each image, in the place of those of the data set.
+        kvstore: connects the workers of a distributed run, each of which gets
+            the minibatches of its own share; `None` for all images.
 
     Returns:
         gluon.data.DataLoader: gives tuples (X, y), or X alone where there are
@@ -124,18 +134,17 @@ def load_images(
         ValueError, OSError: as in `read_images`.
     """
     images, own = read_images(name, size, train)
-    return loader(
-        images, own if labels is None else labels, batch_size, shuffle
-    )
+    labels = own if labels is None else labels
+    return loader(images, labels, batch_size, shuffle, kvstore)
 
 
-def loader(images, labels, batch_size, shuffle=True):
+def loader(images, labels, batch_size, shuffle=True, kvstore=None):
     """Give images as minibatches.
 
     Args:
         images: pixels, as `read_images` gives them.
         labels: one for each image, or `None`.
-        batch_size, shuffle: as in `load_images`.
+        batch_size, shuffle, kvstore: as in `load_images`.
 
     Returns:
         gluon.data.DataLoader: as `load_images` does.
@@ -161,7 +170,10 @@ def loader(images, labels, batch_size, shuffle=True):
     # It deals in indices, so that NumPy takes a minibatch at once, which is
     # three times as fast as to stack its images.
     return gluon.data.DataLoader(
-        range(len(images)), batch_size, shuffle, batchify_fn=batchify
+        own_share(range(len(images)), kvstore),
+        batch_size,
+        shuffle,
+        batchify_fn=batchify,
     )
 
 

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 89466c1e5dc37c13.
+# Its text below this line has the SHA-256 5b933379b7f5a281.
 
 import functools
 import json
@@ -123,8 +123,8 @@ class LeanUpdate:
     step moves into one array. (Arrays that were taken from them by `data` and
     `grad` before are theirs no more.) The optimizer's states and counters
     stay where the trainer has them, so that these steps and `trainer.step`
-    can take turns. Where the optimizer is not Adam, or the trainer talks to
-    other devices or machines, each step is `trainer.step`.
+    can take turns. Where the optimizer is not Adam, or somebody else updates
+    the parameters, each step is `trainer.step`.
 
     Args:
         trainer: a `gluon.Trainer`.
@@ -150,6 +150,7 @@ class LeanUpdate:
             if self._is_adam():
                 self._collect()
             return
+        self._add_up()
         adam = self.trainer.optimizer
         indices = list(self.params)
         adam._update_count(indices)
@@ -165,10 +166,17 @@ class LeanUpdate:
                 rescale_grad=self.trainer._scale / batch_size,
                 clip_gradient=adam.clip_gradient or -1)
 
+    def _add_up(self):
+        """Add the other machines' gradients, if there are any."""
+        if self.trainer._kvstore is not None:
+            for i, (_, gradient, *_) in enumerate(self.together):
+                self.trainer._kvstore.pushpull(f'together {i}', gradient,
+                                               priority=-i)
+
     def _is_adam(self):
         adam = self.trainer.optimizer
         return (type(adam) is mx.optimizer.Adam
-                and self.trainer._kvstore is None
+                and not self.trainer._update_on_kvstore
                 and len(self.trainer._updaters) == 1
                 and all(numpy.dtype(parameter.dtype) == 'float32'
                         for parameter in self.params.values()))

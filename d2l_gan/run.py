@@ -30,6 +30,7 @@ from d2l_gan.checkpoint import Checkpoint, load_network, save_generator
 from d2l_gan.checks import to_numpy
 from d2l_gan.data import NAMES
 from d2l_gan.files import replacing, write_text
+from d2l_gan.parallel import own_share
 from d2l_gan.systems import (
     POINT_SYSTEMS,
     System,
@@ -210,25 +211,39 @@ class RunFolder:
         """Write history.json."""
         write_text(self.folder / 'history.json', json.dumps(history))
 
-    def train(self):
+    def train(self, kvstore=None):
         """Train the system, from where it is, and write down what happens.
+
+        Args:
+            kvstore: as in `d2l_gan.train.train`. Each worker trains with its
+                own share of the data; only the first one writes.
 
         Raises:
             ValueError, FloatingPointError: as `d2l_gan.train.train` does.
             OSError: if a file cannot be written.
         """
-        data_iter = self.system.minibatches(*self.data)
+        data_iter = self.system.minibatches(
+            *(own_share(part, kvstore) for part in self.data)
+        )
         shown = next(iter(self.system.minibatches(*self.data, NUM_SHOWN)))
+        options = {
+            'seed': self.settings['seed'],
+            'checkpoint': self.checkpoint,
+            'kvstore': kvstore,
+        }
+        num_epochs = self.settings['num_epochs']
+        if kvstore is not None and kvstore.rank > 0:
+            self.system.train(data_iter, num_epochs, shown, **options)
+            return
         self.save_settings()
         animator = RunAnimator(self)
         try:
             history = self.system.train(
                 animator.follow(data_iter),
-                self.settings['num_epochs'],
+                num_epochs,
                 shown,
-                seed=self.settings['seed'],
-                checkpoint=self.checkpoint,
                 animator=animator,
+                **options,
             )
         except BaseException:
             animator.close()

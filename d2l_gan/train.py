@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 2b1fab580cc39ccf.
+# Its text below this line has the SHA-256 1b93460a03e7dafb.
 
 import mxnet as mx
 import numpy
@@ -14,6 +14,7 @@ from d2l_gan import checks, threads
 from d2l_gan.animator import Animator
 from d2l_gan.checkpoint import Run
 from d2l_gan.fused import FusedStep
+from d2l_gan.parallel import DataParallel, Workers, device_list
 from d2l_gan.watch import LateLosses, look, warn
 from mxnet import autograd, gluon, init, np
 
@@ -170,8 +171,8 @@ def adversarial_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
 @threads.restored()
 def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
           *, beta1=0.9, initializer=None, loss=None, latent=normal_latent,
-          step=adversarial_step, dtype='float32', device=None, seed=None,
-          checkpoint=None, opinions=False, animator=None):
+          step=adversarial_step, dtype='float32', device=None, kvstore=None,
+          seed=None, checkpoint=None, opinions=False, animator=None):
     """Train a GAN by Adam, and show how it goes.
 
     Args:
@@ -197,7 +198,11 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             `FusedStep`, which does the same faster.
         dtype: in which type a `FusedStep` computes large products, 'float32'
             or 'bfloat16'.
-        device: where to train; MXNet's current context if `None`.
+        device: where to train; MXNet's current context if `None`. Of a list
+            of devices each takes its part of every minibatch.
+        kvstore: connects processes that train together, each with minibatches
+            of its own, as many and as large as everyone's; made by
+            `mx.kv.create('dist_sync')`. None if this one is alone.
         seed: an integer from 0 to 2**32 - 1, which fixes all that is random
             from the first weights on, the state that the networks and the
             random numbers were in before included; `None` leaves the random
@@ -210,12 +215,14 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             and kept.
         opinions: whether the history is to have `D_real` and `D_fake`.
         animator: an `Animator` with two panels; made if `None`. With `False`,
-            nothing is shown or printed.
+            nothing is shown or printed. Only the first of several processes
+            has one.
 
     Returns:
         dict: lists with a number for every epoch: `loss_D`, `loss_G` (a mean
-        over the examples), `examples_per_sec`, and what `look` finds in the
-        epoch's first minibatch; and `warnings`, a list of sentences.
+        over the examples), `examples_per_sec`, these of all processes
+        together, and what `look` finds in the epoch's first minibatch; and
+        `warnings`, a list of sentences.
 
     Raises:
         ValueError: if a setting is out of range, the iterator gives nothing,
@@ -228,33 +235,41 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     Taught in chapters/gan.md, "Training".
     """
     checks.check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1, seed)
-    device = device or mx.context.current_context()
+    devices, workers = device_list(device), Workers(kvstore)
+    device = devices[0]
     loss = loss or gluon.loss.SigmoidBCELoss()
-    if step is adversarial_step:
+    if step is adversarial_step and len(devices) == 1:
         step = FusedStep(step, dtype)  # the same, with less work
     elif dtype != 'float32':
-        raise ValueError(f"dtype is {dtype!r}, but only train's own step can "
-                         'compute in anything but float32')
+        raise ValueError(f"dtype is {dtype!r}, but only train's own step, and "
+                         'on one device, can compute in it')
 
     def initialize():
         for net in (net_D, net_G):
-            net.initialize(initializer or init.Normal(0.02), ctx=device,
+            net.initialize(initializer or init.Normal(0.02), ctx=devices,
                            force_reinit=True)
 
     initialize()
     trainer_D, trainer_G = (
-        gluon.Trainer(net.collect_params(), 'adam',
-                      {'learning_rate': lr, 'beta1': beta1})
+        workers.trainer(net.collect_params(), 'adam',
+                        {'learning_rate': lr, 'beta1': beta1})
         for net, lr in ((net_D, lr_D), (net_G, lr_G)))
+    players = (net_D, net_G) if len(devices) == 1 else (
+        DataParallel(net_D, devices), DataParallel(net_G, devices))
     history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': [],
                'warnings': []}
     settings = {'lr_D': lr_D, 'lr_G': lr_G, 'latent_dim': latent_dim,
                 'beta1': beta1}
     run = Run(checkpoint, seed, settings, history, net_D, net_G, trainer_D,
-              trainer_G, step=step, latent=latent)
+              trainer_G, step=step, latent=latent,
+              writes=workers.rank == 0)
+    workers.agree(run)
     if run.epoch >= num_epochs:
+        workers.finish()
         return history
-    if animator is None:
+    if workers.rank > 0:
+        animator = False
+    elif animator is None:
         animator = Animator(xlabel='epoch', ylabel='loss',
                             xlim=[1, num_epochs], nrows=2, figsize=(5, 5),
                             legend=['discriminator', 'generator'])
@@ -264,7 +279,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     timer = d2l.Timer()
     for epoch in run.epochs(num_epochs):
         if run.seed is not None:
-            set_seed(run.seed, epoch)
+            set_seed(run.seed, epoch, workers.rank)
         timer.start()
         losses, num_examples = LateLosses(epoch, data_iter, run.last), 0
         for minibatch in data_iter:
@@ -276,13 +291,16 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
                     checks.check_fit(net_D, net_G, loss, X, Z, data)
                     threads.suit(net_D, net_G, X, Z)
                     if seed is not None and epoch == 1:
-                        set_seed(seed, 0)  # again: all shapes are known now
+                        # Again, now that all shapes are known
+                        set_seed(seed, 0, workers.rank)
                         initialize()
-            losses.append(step(X, Z, net_D, net_G, loss, trainer_D,
-                               trainer_G))
+                    workers.start(trainer_D, trainer_G)
+            losses.append(step(X, Z, *players, loss, trainer_D, trainer_G))
             num_examples += len(X)
-        for name, values in zip(('loss_D', 'loss_G'), zip(*losses.read())):
-            history[name].append(sum(values) / num_examples)
+        num_examples, *sums = workers.sum(num_examples,
+                                          *map(sum, zip(*losses.read())))
+        for name, total in zip(('loss_D', 'loss_G'), sums):
+            history[name].append(total / num_examples)
         history['examples_per_sec'].append(num_examples / timer.stop())
         look(history, *first, net_D, net_G, loss, opinions)
         warn(history, len(losses))
@@ -290,6 +308,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             Z = latent(len(data), latent_dim, device)
             animator.show(data, net_G(Z))
             animator.add(epoch, (history['loss_D'][-1], history['loss_G'][-1]))
+    workers.finish()
     if animator:
         animator.close()
         print(f'loss_D {history["loss_D"][-1]:.3f}, '

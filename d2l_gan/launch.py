@@ -1,0 +1,323 @@
+"""Starts the processes of a distributed run, and ends them together.
+
+    python -m d2l_gan.launch -n 2 train dcgan --epochs 3
+    python -m d2l_gan.launch -n 8 -H hosts own_script.py
+
+A run has a scheduler, through which the processes find each other, servers,
+which add up gradients, and workers, which train. On this machine and through
+ssh they are started here. For other clusters there is `dmlc_tracker`, which
+comes with MXNet.
+
+Each process learns its part from environment variables, and so can also be
+started by hand or by any other means:
+
+    DMLC_ROLE: scheduler, server or worker
+    DMLC_PS_ROOT_URI, DMLC_PS_ROOT_PORT: the scheduler's machine and port
+    DMLC_NUM_WORKER, DMLC_NUM_SERVER: how many of them there are
+    DMLC_NODE_HOST: the name or address of the process's own machine
+
+The scheduler and the servers have no more to do than `import d2l_gan, mxnet`.
+See `d2l_gan.peers` for the variables that tell how long they wait.
+"""
+
+import argparse
+import ctypes
+import importlib
+import os
+import random
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from d2l_gan import peers
+
+__all__ = ['add_arguments', 'main', 'run']
+
+# Started by the launcher that comes with MXNet
+OTHER_CLUSTERS = ('mpi', 'slurm', 'sge', 'yarn', 'kubernetes')
+# What a process on another machine inherits from this one
+INHERITED = ('D2L_GAN_', 'DATA', 'MXNET_', 'OMP_', 'PS_', 'PYTHONPATH')
+# Seconds that processes have to end by themselves when one of them is lost
+GRACE = 3
+
+
+def add_arguments(parser):
+    """Tell an `argparse` parser the arguments of `run`."""
+    parser.add_argument(
+        '-n',
+        '--workers',
+        type=_positive,
+        required=True,
+        metavar='N',
+        help='how many processes train together',
+    )
+    parser.add_argument(
+        '-s',
+        '--servers',
+        type=_positive,
+        metavar='N',
+        help='how many add up gradients (by default one, or one a host)',
+    )
+    parser.add_argument(
+        '-H',
+        '--hostfile',
+        metavar='FILE',
+        help='names of machines, one a line, each with :PORT if its ssh does '
+        'not listen at 22; they need the same folders as this one',
+    )
+    parser.add_argument(
+        '--cluster',
+        choices=('local', 'ssh', *OTHER_CLUSTERS),
+        help='how to start processes (ssh with a host file, else local; the '
+        "others by MXNet's own launcher)",
+    )
+    parser.add_argument(
+        '--address',
+        metavar='HOST',
+        help='the name of this machine, as the other ones know it',
+    )
+    parser.add_argument(
+        '--port',
+        type=_positive,
+        help="the scheduler's port; the next one has to be free too (by "
+        'default any two)',
+    )
+    parser.add_argument(
+        'command',
+        nargs=argparse.REMAINDER,
+        metavar='COMMAND ...',
+        help='what each worker does: a command of d2l-gan, or a Python file, '
+        'with its arguments',
+    )
+
+
+def run(args):
+    """Start all processes and wait for them.
+
+    If one of them fails, all others are ended.
+
+    Args:
+        args: as parsed with `add_arguments`.
+
+    Returns:
+        int: the exit status: 0 if all workers have ended well; otherwise
+        that of the process that failed first, or 128 and the number of the
+        signal that ended it.
+
+    Raises:
+        ValueError, OSError: for arguments that cannot be followed.
+    """
+    if not args.command:
+        raise ValueError('what is each worker to do? Add a command')
+    command = [sys.executable, *args.command]
+    if not args.command[0].endswith('.py'):
+        command[1:1] = ['-m', 'd2l_gan']
+    cluster = args.cluster or ('ssh' if args.hostfile else 'local')
+    if cluster in OTHER_CLUSTERS:
+        return _run_elsewhere(args, cluster, command)
+    hosts = [('127.0.0.1', None)]
+    if cluster == 'ssh':
+        hosts = _read_hosts(args.hostfile)
+    num_servers = args.servers or len(hosts)
+    environment = {
+        'DMLC_PS_ROOT_URI': args.address or _own_address(hosts[0][0]),
+        'DMLC_PS_ROOT_PORT': args.port or _free_port(),
+        'DMLC_NUM_WORKER': args.workers,
+        'DMLC_NUM_SERVER': num_servers,
+    }
+    if args.port:
+        for port in (args.port, args.port + 1):
+            if peers.port_in_use(port):
+                raise ValueError(f'port {port} is in use on this machine')
+    cores = os.environ.get('D2L_GAN_NUM_THREADS')
+    if cluster == 'local' and cores == os.environ['OMP_NUM_THREADS']:
+        # Nobody else has set the latter. Threads of one worker must not wait
+        # for cores of another's.
+        environment['OMP_NUM_THREADS'] = max(int(cores) // args.workers, 1)
+    serve = [sys.executable, '-c', 'import d2l_gan, mxnet']
+    children = []
+    try:
+        here = environment['DMLC_PS_ROOT_URI'], None
+        children.append(_Child('scheduler', '', here, serve, environment))
+        for role, number, argv in (
+            ('server', num_servers, serve),
+            ('worker', args.workers, command),
+        ):
+            for i in range(number):
+                host = hosts[i % len(hosts)]
+                children.append(_Child(role, i, host, argv, environment))
+        return _wait(children)
+    except KeyboardInterrupt:
+        for child in children:
+            if child.role == 'worker':
+                child.process.send_signal(signal.SIGINT)
+        _leave_time(children)
+        return 128 + signal.SIGINT
+    finally:
+        for child in children:
+            child.process.kill()
+            child.process.wait()
+
+
+def main(argv=None, prog='python -m d2l_gan.launch'):
+    """Do what the command line says, and give the exit status."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description='Train on several processes, here or on other machines.',
+    )
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except (ValueError, OSError) as error:
+        print(f'd2l_gan: {error}', file=sys.stderr)
+        return 2
+
+
+class _Child:
+    """A process of the run, started through ssh if it has a port for that."""
+
+    def __init__(self, role, number, host, argv, environment):
+        self.role = role
+        name, port = host
+        variables = {
+            **{key: str(value) for key, value in environment.items()},
+            'DMLC_ROLE': role,
+            'DMLC_NODE_HOST': name,
+        }
+        if port is not None:
+            inherited = {
+                key: value
+                for key, value in os.environ.items()
+                if key.startswith(INHERITED)
+            }
+            words = [f'{k}={v}' for k, v in {**inherited, **variables}.items()]
+            there = shlex.join(['exec', 'env', *words, *argv])
+            there = f'cd {shlex.quote(os.getcwd())} && {there}'
+            argv = ['ssh', '-o', 'BatchMode=yes', '-p', port, name, there]
+        self.process = subprocess.Popen(
+            argv,
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            # Ctrl-C is for the launcher, which hands it on.
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        place = '' if port is None else f' on {name}'
+        self.name = f'{role} {number}'.rstrip() + place
+        self.name += f' (process {self.process.pid})'
+
+
+def _die_with_parent():
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _wait(children):
+    """Wait for the workers, or for the first process that fails."""
+    while True:
+        if any(c.process.poll() for c in children):
+            _leave_time(children)
+            failed = [c for c in children if c.process.poll()]
+            # Some may have ended only because another one did.
+            failed.sort(key=lambda c: c.process.returncode == peers.STATUS)
+            status = failed[0].process.returncode
+            how = f'ended with status {status}'
+            if status < 0:
+                how = f'was ended by {signal.Signals(-status).name}'
+            print(
+                f'd2l_gan: {failed[0].name} {how}; the run is over',
+                file=sys.stderr,
+            )
+            return status if status > 0 else 128 - status
+        if all(c.process.poll() == 0 for c in children if c.role == 'worker'):
+            _leave_time(children)
+            return 0
+        time.sleep(0.1)
+
+
+def _leave_time(children):
+    """Give processes some seconds to end by themselves."""
+    last = time.monotonic() + GRACE
+    while time.monotonic() < last and any(
+        child.process.poll() is None for child in children
+    ):
+        time.sleep(0.1)
+
+
+def _run_elsewhere(args, cluster, command):
+    """Let the launcher that comes with MXNet start the processes."""
+    try:
+        tracker = importlib.import_module(f'dmlc_tracker.{cluster}')
+        from dmlc_tracker import opts
+    except ImportError as error:
+        raise ValueError(
+            f"MXNet's launcher cannot start processes by {cluster}: {error}"
+        ) from error
+    # It calls a method that Python 3.9 has dropped,
+    threading.Thread.isAlive = threading.Thread.is_alive
+    # and the threads in which it starts programs keep failures to themselves.
+    failures, report = [], threading.excepthook
+
+    def note(failure):
+        failures.append(failure)
+        report(failure)
+
+    options = ['--cluster', cluster, '--num-workers', str(args.workers)]
+    options += ['--num-servers', str(args.servers or 1)]
+    if args.hostfile:
+        options += ['--host-file', args.hostfile]
+    # It joins the words of the command with spaces, for a shell.
+    words = [shlex.quote(word) for word in command]
+    threading.excepthook = note
+    try:
+        tracker.submit(opts.get_opts([*options, '--', *words]))
+    finally:
+        threading.excepthook = report
+    return 1 if failures else 0
+
+
+def _read_hosts(path):
+    if path is None:
+        raise ValueError('ssh needs to know the machines: add --hostfile FILE')
+    hosts = []
+    with open(path, encoding='utf-8') as lines:
+        for line in lines:
+            words = line.partition('#')[0].split()
+            if words:
+                name, _, port = words[0].partition(':')
+                hosts.append((name, port or '22'))
+    if not hosts:
+        raise ValueError(
+            f'{path} names no machine: there has to be one a line'
+        )
+    return hosts
+
+
+def _own_address(other):
+    """The address from which this machine reaches another one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((other, 9))  # sends nothing
+        return probe.getsockname()[0]
+
+
+def _free_port():
+    """A port that is free, and so is the next one."""
+    while True:
+        port = random.randrange(10000, 30000)
+        if not peers.port_in_use(port) and not peers.port_in_use(port + 1):
+            return port
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not above 0')
+    return number
+
+
+if __name__ == '__main__':
+    sys.exit(main())
