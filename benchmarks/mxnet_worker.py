@@ -22,7 +22,7 @@ from d2l_gan.conditional import (
     LabelledImages,
     labelled_latent,
 )
-from d2l_gan.data import load_images
+from d2l_gan.data import load_array, load_images
 from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
 from d2l_gan.mlp import mlp_discriminator, mlp_generator
 from d2l_gan.train import adversarial_step, normal_latent, train
@@ -64,9 +64,8 @@ def minibatches(contestant, kind, shape, batch_size, num_examples):
     labels = numpy.arange(num_examples) % 10
     if kind == 'gaussian':
         data = np.random.normal(0, 1, (num_examples, *shape))
-        return d2l.load_array(
-            (data if contestant == 'd2l' else data.asnumpy(),), batch_size
-        )
+        load = d2l.load_array if contestant == 'd2l' else load_array
+        return load((data,), batch_size)
     if contestant == 'd2l':
         images = np.random.uniform(-1, 1, (num_examples, *shape))
         data_iter = d2l.load_array((images, np.array(labels)), batch_size)

@@ -179,9 +179,11 @@ def plot_growth(growth):
             top.plot(x, times, 'o-', **style)
             bottom.plot(x, memory, 'o-', **style)
         top.set(xscale='log', yscale='log')
-        bottom.set(xscale='log', ylim=(0, None), xlabel=axis)
+        bottom.set(xscale='log', xlabel=axis)
         bottom.set_xticks(x, map(str, x))
         bottom.minorticks_off()
+    # At the end, when the panels that share it have all that they show
+    panels[1, 0].set_ylim(0)
     panels[0, 0].set_ylabel('ms an example')
     panels[1, 0].set_ylabel('peak memory, MB')
     panels[0, 0].legend()

@@ -24,6 +24,7 @@ from report import CONTESTANTS, plot_growth, plot_speed, report
 from tqdm import tqdm
 
 from d2l_gan.files import replacing, write_text
+from d2l_gan.fused import has_bfloat16
 
 HERE = pathlib.Path(__file__).parent
 OUT = pathlib.Path('_build/bench')
@@ -119,10 +120,7 @@ def obstacle(contestant, kind, torch):
     convolutional = kind in ('dcgan', 'conditional')
     if not convolutional and re.search('bfloat16|channels', contestant):
         return '—'
-    if 'bfloat16' in contestant and not re.search(
-        r'\b(avx512_bf16|amx_bf16)\b',
-        pathlib.Path('/proc/cpuinfo').read_text(),
-    ):
+    if 'bfloat16' in contestant and not has_bfloat16():
         return 'no bfloat16: the processor has no avx512_bf16 and no amx_bf16'
     if contestant.startswith('torch') and not torch:
         return 'no PyTorch: `make torch`, or `make bench TORCH=python`'
