@@ -137,7 +137,10 @@ def test_a_run_leaves_settings_history_and_pictures(images, capsys):
         assert settings[name] == value
     assert settings['train']['beta1'] == 0.5
     lengths = {name: len(values) for name, values in history(out).items()}
-    assert lengths == {'loss_D': 3, 'loss_G': 3, 'examples_per_sec': 3}
+    assert lengths == {
+        'loss_D': 3, 'loss_G': 3, 'examples_per_sec': 3, 'spread': 3,
+        'warnings': 0,
+    }  # fmt: skip
     assert numpy.isfinite(history(out)['loss_D']).all()
     # All 24 images there are, 4 rows of 7 with a line between them
     assert pixels(out / 'samples.png').shape == (4 * 9 - 1, 7 * 9 - 1)
