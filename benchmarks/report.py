@@ -48,6 +48,12 @@ def peak(result):
     return f'{turns[-1]["peak"] / 1e6:.0f}' if turns else '—'
 
 
+def cores(result):
+    """Give how many cores were busy in the median of the turns, as text."""
+    busy = [turn['cores'] for turn in result['turns']]
+    return f'{statistics.median(busy):.2f}' if busy else '—'
+
+
 def markdown(header, rows):
     """Lay out a table in markdown, its columns aligned."""
     rows = [header, ['---'] * len(header), *rows]
@@ -61,22 +67,31 @@ def report(results):
     """Write the tables, and what one has to know beside them."""
     workloads = results['workloads']
     names = list(next(iter(workloads.values())))
-    speeds = [[CONTESTANTS[name]] for name in names]
-    peaks = [[CONTESTANTS[name]] for name in names if name != 'limit']
-    for runs in workloads.values():
-        for row, result in zip(speeds, runs.values()):
-            row.append(speed_cell(result, runs[names[0]]))
-        for row, name in zip(peaks, runs):
-            row.append(peak(runs[name]))
+    reference = names[0]
+
+    def table(cell, names):
+        return markdown(
+            ['', *workloads],
+            [
+                [CONTESTANTS[name]]
+                + [cell(runs, name) for runs in workloads.values()]
+                for name in names
+            ],
+        )
+
+    real = [name for name in names if name != 'limit']
     blocks = [
         results['machine'],
         f'Examples a second, in the median of {results["repeats"]} turns. In '
         'brackets: how many times as many as those of the first row, turn by '
         'turn. After ±: half the distance between the quartiles.',
-        markdown(['', *workloads], speeds),
+        table(lambda r, name: speed_cell(r[name], r[reference]), names),
         *notes(workloads),
         'Peak memory in MB:',
-        markdown(['', *workloads], peaks),
+        table(lambda r, name: peak(r[name]), real),
+        'Cores kept busy. Fewer than on a quiet machine mean that other work '
+        'held them, and that the speeds are not to be compared:',
+        table(lambda r, name: cores(r[name]), real),
     ]
     if 'growth' in results:
         blocks += growth_report(results['growth'], results['epochs'])

@@ -42,7 +42,7 @@ def test_step_flop_by_hand():
 
 
 def result(*seconds, obstacle='', **more):
-    turn = {'examples': 10, 'peak': 2e8, 'resident': 1e8}
+    turn = {'examples': 10, 'peak': 2e8, 'resident': 1e8, 'cores': 1.5}
     turns = [{**turn, 'seconds': s, **more} for s in seconds]
     return {'turns': turns, 'obstacle': obstacle}
 
