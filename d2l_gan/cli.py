@@ -298,7 +298,8 @@ def _decay(text):
         decay = -1
     if not 0 <= decay < 1:
         raise argparse.ArgumentTypeError(
-            f'{text!r} is not a number from 0 to below 1'
+            f'{text!r} is not a number from 0 to below 1; to leave the number '
+            'out, write --average behind SYSTEM'
         )
     return decay
 
@@ -392,12 +393,14 @@ def _train(options):
     try:
         run.train(kvstore)
     except KeyboardInterrupt:
-        print(
-            f'\ninterrupted after {run.num_epochs_done} of {num_epochs} '
-            f'epochs; to go on: d2l-gan train {options.system} --out {folder} '
-            '--resume',
-            file=sys.stderr,
-        )
+        if is_first:
+            launch = f'launch -n {kvstore.num_workers} ' if kvstore else ''
+            print(
+                f'\ninterrupted after {run.num_epochs_done} of {num_epochs} '
+                f'epochs; to go on: d2l-gan {launch}train {options.system} '
+                f'--out {folder} --resume',
+                file=sys.stderr,
+            )
         return 130
     except OSError as error:
         # A full disk does not say whose it is.

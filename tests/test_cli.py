@@ -3,6 +3,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy
 import PIL.Image
@@ -10,7 +11,7 @@ import pytest
 from mxnet import gluon, np
 
 import d2l_gan.run
-from d2l_gan import classifier
+from d2l_gan import classifier, parallel
 from d2l_gan.checkpoint import load_network
 from d2l_gan.cli import main
 from d2l_gan.dcgan import AveragedStep
@@ -196,6 +197,23 @@ def test_a_run_that_was_interrupted_goes_on(images, monkeypatch, capsys):
     capsys.readouterr()
     assert run('train deligan --out parts --resume') == 0
     assert 'has its 3 epochs' in capsys.readouterr().out
+
+
+def test_only_the_first_worker_tells_how_to_go_on(monkeypatch, capsys):
+    def interrupted(self, kvstore):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, 'train', interrupted)
+    for rank in (0, 1):
+        monkeypatch.setattr(
+            parallel,
+            'join_workers',
+            lambda rank=rank: SimpleNamespace(rank=rank, num_workers=3),
+        )
+        assert run('train gaussian') == 130
+        error = capsys.readouterr().err
+        told = 'd2l-gan launch -n 3 train gaussian --out runs/gaussian-0'
+        assert (told in error) == (rank == 0) == (error != '')
 
 
 @pytest.mark.parametrize('system', ['dcgan', 'deligan'])
@@ -398,7 +416,7 @@ def test_a_grid_holds_the_images_that_files_hold(images):
 
 def test_one_can_ask_for_a_class(capsys):
     train = 'train conditional-dcgan --data digits --size 8 --epochs 1 --out c'
-    assert run(train) == 0
+    assert run(f'{train} --average') == 0
     assert run('sample c -n 3 --class 7 --out sevens') == 0
     assert sorted(os.listdir('sevens')) == [f'{i}-class7.png' for i in '012']
     assert_fails(capsys, 'sample c --class 10', 2, 'only 0 to 9')
