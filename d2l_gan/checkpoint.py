@@ -17,7 +17,13 @@ from mxnet.gluon.parameter import DeferredInitializationError
 
 from d2l_gan.files import replacing
 
-__all__ = ['Checkpoint', 'Run', 'load_network', 'save_generator']
+__all__ = [
+    'Checkpoint',
+    'Run',
+    'load_network',
+    'save_generator',
+    'state_of',
+]
 
 # Of the files. A reader refuses those of a later one.
 FORMAT = 1
@@ -285,23 +291,15 @@ class Run:
 
     def _restore(self, path, facts, arrays):
         self._compare(path, facts, arrays)
-
-        def state(part):
-            return {
-                name[len(part) + 1 :]: array
-                for name, array in arrays.items()
-                if name.startswith(f'{part}/')
-            }
-
         for name, net in self.nets.items():
-            load_network(net, state(name))
+            load_network(net, state_of(name, arrays))
         for name, pair in self.trainers.items():
-            _load_trainer(*pair, state(name))
+            _load_trainer(*pair, state_of(name, arrays))
         for name, other in self.others.items():
             other.load_state_dict(
                 {
                     key: array if array.ndim else array.item()
-                    for key, array in state(name).items()
+                    for key, array in state_of(name, arrays).items()
                 }
             )
         self.history.update(facts['history'])
@@ -429,13 +427,30 @@ def _network_state(net):
     }
 
 
+def state_of(part, arrays):
+    """Take the state of one part out of a checkpoint.
+
+    Args:
+        part: such as 'net_G' or 'step'.
+        arrays: by name, as `Checkpoint.load` gives them.
+
+    Returns:
+        dict: what the part was kept as, numpy.ndarrays by name.
+    """
+    return {
+        name[len(part) + 1 :]: array
+        for name, array in arrays.items()
+        if name.startswith(f'{part}/')
+    }
+
+
 def load_network(net, state):
     """Put weights into a network that is initialised.
 
     Args:
         net: the network.
         state: numpy.ndarrays by the parameters' names in its structure, as
-            the arrays of a checkpoint are behind `net_D/` and `net_G/`.
+            `state_of` gives them.
 
     Raises:
         KeyError, AssertionError: if they are of another network.

@@ -52,6 +52,7 @@ With --resume it ends as if it had never stopped, bit for bit.
 
 examples:
   d2l-gan train gaussian
+  d2l-gan train dcgan --average --out runs/averaged
   d2l-gan train dcgan --data fashion_mnist --epochs 5 --out runs/fashion
   d2l-gan train dcgan --out runs/fashion --epochs 10 --resume
 """
@@ -193,6 +194,16 @@ def _parser():
         '(default: 0)',
     )
     train.add_argument(
+        '--average',
+        type=_decay,
+        nargs='?',
+        const=0.999,
+        metavar='DECAY',
+        help='keep a moving average of the generator too, and draw from it, '
+        'judge and save it instead of the last state; DECAY of it is kept in '
+        'each minibatch (default: no average; without a DECAY 0.999)',
+    )
+    train.add_argument(
         '--out',
         type=pathlib.Path,
         metavar='FOLDER',
@@ -280,6 +291,19 @@ def _at_least(low):
     return integer
 
 
+def _decay(text):
+    try:
+        decay = float(text)
+    except ValueError:
+        decay = -1
+    if not 0 <= decay < 1:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not a number from 0 to below 1; to leave the number '
+            'out, write --average behind SYSTEM'
+        )
+    return decay
+
+
 def _unknown(kind, name, names):
     near = difflib.get_close_matches(
         name.lower().replace('_', '-').replace(' ', '-'), names, 1
@@ -349,6 +373,7 @@ def _train(options):
             options.size,
             options.seed or 0,
             options.epochs,
+            options.average,
         )
     num_epochs = run.settings['num_epochs']
     if run.num_epochs_done >= num_epochs:
@@ -368,12 +393,14 @@ def _train(options):
     try:
         run.train(kvstore)
     except KeyboardInterrupt:
-        print(
-            f'\ninterrupted after {run.num_epochs_done} of {num_epochs} '
-            f'epochs; to go on: d2l-gan train {options.system} --out {folder} '
-            '--resume',
-            file=sys.stderr,
-        )
+        if is_first:
+            launch = f'launch -n {kvstore.num_workers} ' if kvstore else ''
+            print(
+                f'\ninterrupted after {run.num_epochs_done} of {num_epochs} '
+                f'epochs; to go on: d2l-gan {launch}train {options.system} '
+                f'--out {folder} --resume',
+                file=sys.stderr,
+            )
         return 130
     except OSError as error:
         # A full disk does not say whose it is.
@@ -389,7 +416,7 @@ def _resume(options, folder):
     from d2l_gan.run import RunFolder, resolve
 
     run = RunFolder.open(folder)
-    for name in ('system', 'data', 'size', 'seed'):
+    for name in ('system', 'data', 'size', 'seed', 'average'):
         given, kept = getattr(options, name), run.settings[name]
         if name == 'data' and given is not None:
             given = resolve(given)
@@ -452,7 +479,7 @@ def _evaluate(options):
     num_epochs = run.load_generator()
     examples, labels = run.data
     if len(run.system.shape) == 1:
-        verdict = _judge_points(run.system.net_G, examples)
+        verdict = _judge_points(run.system.generator, examples)
     else:
         n = options.n or min(len(examples) // 2, 5000)
         set_seed(options.seed, *DRAWING)

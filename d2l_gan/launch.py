@@ -160,6 +160,7 @@ def run(args):
     finally:
         for child in children:
             child.process.kill()
+        for child in children:
             child.process.wait()
 
 

@@ -26,7 +26,12 @@ from mxnet import npx
 
 import d2l_gan
 from d2l_gan.animator import Animator, save_images
-from d2l_gan.checkpoint import Checkpoint, load_network, save_generator
+from d2l_gan.checkpoint import (
+    Checkpoint,
+    load_network,
+    save_generator,
+    state_of,
+)
 from d2l_gan.checks import to_numpy
 from d2l_gan.data import NAMES
 from d2l_gan.files import replacing, write_text
@@ -57,6 +62,7 @@ SETTINGS = {
     'seed': int,
     'shape': list,
     'num_classes': int,
+    'average': (int, float, type(None)),
 }
 # So many samples are in a picture, which makes a whole grid of images.
 NUM_SHOWN = 50
@@ -85,12 +91,22 @@ class RunFolder:
         self.folder, self.settings = pathlib.Path(folder), settings
         self.checkpoint = Checkpoint(self.folder / 'checkpoints')
         self.system = System(
-            settings['system'], settings['shape'], settings['num_classes']
+            *(
+                settings[name]
+                for name in ('system', 'shape', 'num_classes', 'average')
+            )
         )
 
     @classmethod
     def create(
-        cls, folder, system, data=None, size=None, seed=0, num_epochs=None
+        cls,
+        folder,
+        system,
+        data=None,
+        size=None,
+        seed=0,
+        num_epochs=None,
+        average=None,
     ):
         """Begin a run. Nothing is written before it trains.
 
@@ -100,6 +116,7 @@ class RunFolder:
             data, size: as in `read_examples`.
             seed: of all that is random.
             num_epochs: as many as the system's chapter takes if `None`.
+            average: as in `System`.
 
         Raises:
             FileExistsError: if something is in the folder.
@@ -121,6 +138,7 @@ class RunFolder:
             'seed': seed,
             'shape': list(examples.shape[1:]),
             'num_classes': count_classes(labels),
+            'average': average,
         }
         run = cls(folder, settings)
         run.data = examples, labels
@@ -249,7 +267,7 @@ class RunFolder:
             animator.close()
             raise
         self.save_history(history)
-        save_generator(self.system.net_G, self.folder / 'generator')
+        save_generator(self.system.generator, self.folder / 'generator')
 
     def load_generator(self):
         """Read the generator, so that one can draw samples.
@@ -268,18 +286,15 @@ class RunFolder:
                 'with --resume until the first epoch is done'
             )
         path, facts, arrays = kept
-        net_G, prefix = self.system.net_G, 'net_G/'
+        net_G = self.system.net_G
         net_G.initialize(force_reinit=True)
         try:
-            load_network(
-                net_G,
-                {
-                    name[len(prefix) :]: array
-                    for name, array in arrays.items()
-                    if name.startswith(prefix)
-                },
-            )
-        except (KeyError, AssertionError) as error:
+            if self.system.generator is net_G:
+                load_network(net_G, state_of('net_G', arrays))
+            else:
+                step = self.system.settings['step']
+                step.load_state_dict(state_of('step', arrays))
+        except (KeyError, AssertionError, ValueError) as error:
             raise ValueError(
                 f'{path} is of another system than '
                 f'{self.settings["system"]}: put back the settings.json that '
@@ -324,9 +339,14 @@ class RunAnimator(Animator):
         """Keep samples for the pictures.
 
         Args:
-            real, fake: as in `Animator`, but images may have label maps.
+            real, fake: as in `Animator`, but images may have label maps. If
+                the run keeps an average, that one draws others as fakes.
         """
-        channels = self.run.system.shape[0]
+        system = self.run.system
+        if system.generator is not system.net_G:
+            # From random numbers that are seeded anew before the next epoch
+            fake, _ = system.sample(len(real))
+        channels = system.shape[0]
         self.pair = [to_numpy(X)[:, :channels] for X in (real, fake)]
 
     def add(self, x, y):

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 711eb0e5241217e6.
+# Its text below this line has the SHA-256 621f04672259d91e.
 
 import math
 import mxnet as mx
@@ -21,6 +21,7 @@ from d2l_gan.conditional import (
 )
 from d2l_gan.data import load_array, loader, read_images
 from d2l_gan.dcgan import (
+    AveragedStep,
     dcgan_discriminator,
     dcgan_generator,
     tanh_discriminator,
@@ -212,21 +213,24 @@ class System:
         name: one of `SYSTEMS`.
         shape: of an example, (channels, height, width) or (2,).
         num_classes: how many classes there are, 0 without labels.
+        average: the decay of an `AveragedStep`, which keeps an average of the
+            generators; with `None` there is none.
 
     Attributes:
-        net_D, net_G: the networks.
+        net_D, net_G: the networks that are trained.
+        generator: the one to draw from, `net_G` or the average.
         batch_size: of its minibatches.
         num_minibatches: for so many its chapter trains it.
         settings: the arguments of `train` that go with it.
         takes_orders: whether one can ask it for a class.
 
     Raises:
-        ValueError: if there is no such system, or it cannot make examples of
-            this shape.
+        ValueError: if there is no such system, it cannot make examples of
+            this shape, or `average` is out of range.
 
     Taught in chapters/comparison.md, "From a Name to Images".
     """
-    def __init__(self, name, shape, num_classes=0):
+    def __init__(self, name, shape, num_classes=0, average=None):
         if name not in SYSTEMS:
             raise ValueError(f'there is no system {name!r}, only '
                              f'{", ".join(SYSTEMS)}')
@@ -236,7 +240,13 @@ class System:
             self.settings.pop(key)
             for key in ('net_D', 'net_G', 'batch_size', 'num_minibatches'))
         self.takes_orders = isinstance(self.net_G, ConditionalGenerator)
-        self.net_D.hybridize(), self.net_G.hybridize()
+        self.generator = self.net_G
+        if average is not None:
+            self.generator = SYSTEMS[name](self.shape, num_classes)['net_G']
+            self.settings['step'] = AveragedStep(self.generator, average,
+                                                 self.settings.get('step'))
+        for net in (self.net_D, self.net_G, self.generator):
+            net.hybridize()
 
     def minibatches(self, examples, labels=None, batch_size=None):
         """Give examples as the minibatches that the networks expect.
@@ -296,7 +306,7 @@ class System:
             if not self.takes_orders:
                 raise ValueError('this system cannot be asked for classes')
             Z[:, -self.num_classes:] = one_hot(classes, self.num_classes)
-        X = numpy.concatenate([self.net_G(Z[i:i + 500]).asnumpy()
+        X = numpy.concatenate([self.generator(Z[i:i + 500]).asnumpy()
                                for i in range(0, n, 500)])
         asked = (Z[:, -self.num_classes:].asnumpy().argmax(axis=1)
                  if self.takes_orders else None)

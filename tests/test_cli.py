@@ -3,6 +3,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy
 import PIL.Image
@@ -10,9 +11,11 @@ import pytest
 from mxnet import gluon, np
 
 import d2l_gan.run
-from d2l_gan import classifier
+from d2l_gan import classifier, parallel
 from d2l_gan.checkpoint import load_network
 from d2l_gan.cli import main
+from d2l_gan.dcgan import AveragedStep
+from d2l_gan.evaluate import frechet_distance
 from d2l_gan.run import RunAnimator, RunFolder
 from d2l_gan.systems import SYSTEMS
 from d2l_gan.train import GAUSSIAN
@@ -53,7 +56,7 @@ def weights(folder):
     trained.load_generator()
     return [
         p.data().asnumpy()
-        for p in trained.system.net_G.collect_params().values()
+        for p in trained.system.generator.collect_params().values()
     ]
 
 
@@ -196,6 +199,103 @@ def test_a_run_that_was_interrupted_goes_on(images, monkeypatch, capsys):
     assert 'has its 3 epochs' in capsys.readouterr().out
 
 
+def test_only_the_first_worker_tells_how_to_go_on(monkeypatch, capsys):
+    def interrupted(self, kvstore):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, 'train', interrupted)
+    for rank in (0, 1):
+        monkeypatch.setattr(
+            parallel,
+            'join_workers',
+            lambda rank=rank: SimpleNamespace(rank=rank, num_workers=3),
+        )
+        assert run('train gaussian') == 130
+        error = capsys.readouterr().err
+        told = 'd2l-gan launch -n 3 train gaussian --out runs/gaussian-0'
+        assert (told in error) == (rank == 0) == (error != '')
+
+
+@pytest.mark.parametrize('system', ['dcgan', 'deligan'])
+def test_an_average_is_what_a_run_draws_from(system, images, monkeypatch):
+    train = f'train {system} --data {images} --size 8 --epochs 3 --out'
+    assert run(f'{train} plain') == 0
+    states, call = [], AveragedStep.__call__
+
+    def watched(self, X, Z, net_D, net_G, *args):
+        losses = call(self, X, Z, net_D, net_G, *args)
+        parameters = net_G.collect_params().values()
+        states.append([p.data().asnumpy() for p in parameters])
+        return losses
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AveragedStep, '__call__', watched)
+        assert run(f'{train} whole --average 0.3') == 0
+    assert RunFolder.open('plain').settings['average'] is None
+    assert RunFolder.open('whole').settings['average'] == 0.3
+    # It leaves the training alone.
+    for a, b in zip(weights('plain'), states[-1]):
+        assert (a == b).all()
+    # An epoch has one minibatch; the first decay of 3 / 12 is below 0.3.
+    first, second, last = states
+    for a, b, c, mean in zip(first, second, last, weights('whole')):
+        expected = 0.3 * (0.25 * a + 0.75 * b) + 0.7 * c
+        numpy.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-7)
+    assert (pixels('plain/samples.png') != pixels('whole/samples.png')).any()
+    trained = RunFolder.open('whole')
+    assert trained.load_generator() == 3
+    exported = gluon.SymbolBlock.imports(
+        'whole/generator-symbol.json', ['data'], 'whole/generator-0000.params'
+    )
+    Z = np.random.normal(0, 1, (5, trained.system.settings['latent_dim']))
+    fakes = trained.system.generator(Z).asnumpy()
+    numpy.testing.assert_allclose(exported(Z).asnumpy(), fakes, atol=1e-6)
+
+    def interrupted(self, *args):
+        if self.num_steps == 1:
+            raise KeyboardInterrupt
+        return call(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AveragedStep, '__call__', interrupted)
+        assert run(f'{train} parts --average 0.3') == 130
+    assert run(f'train {system} --out parts --resume') == 0
+    for a, b in zip(weights('whole'), weights('parts')):
+        assert (a == b).all()
+    for out in ('whole', 'parts'):
+        assert run(f'sample {out} -n 9 --out {out}.png') == 0
+        assert (pixels(f'{out}.png') == pixels('whole.png')).all()
+    assert (pixels('parts/samples.png') == pixels('whole/samples.png')).all()
+
+
+def test_the_average_comes_before_the_judge(monkeypatch, capsys):
+    assert run('train gaussian --epochs 2 --average --out a') == 0
+    trained = RunFolder.open('a')
+    assert trained.settings['average'] == 0.999
+    trained.load_generator()
+    W, b = (p.data() for p in trained.system.generator[0].params.values())
+    assert run('evaluate a') == 0
+    verdict = json.loads(pathlib.Path('a/evaluation.json').read_text())
+    W, b = W.asnumpy().astype('float64'), b.asnumpy().astype('float64')
+    A, mean = numpy.array(GAUSSIAN['A']), numpy.array(GAUSSIAN['b'])
+    expected = frechet_distance(b, W @ W.T, mean, A.T @ A)
+    assert verdict['distance'] == pytest.approx(expected, rel=1e-3)
+    assert_fails(
+        capsys,
+        'train gaussian --average 0.99 --out a --resume --epochs 3',
+        2,
+        'begun with the average 0.999, not 0.99',
+    )
+    assert run('train gaussian --average --out a --resume --epochs 3') == 0
+    assert run('train gaussian --epochs 1 --out b') == 0
+    assert_fails(
+        capsys,
+        'train gaussian --average --out b --resume --epochs 2',
+        2,
+        'begun with the average None, not 0.999',
+    )
+
+
 def test_a_run_can_be_made_longer():
     assert run('train gaussian --epochs 1') == 0
     assert run('train gaussian --epochs 2 --resume') == 0
@@ -239,6 +339,8 @@ def test_an_existing_folder_stays_as_it_is(images, capsys):
         ('train DCGAN', 2, "no system 'DCGAN': did you mean 'dcgan'?"),
         ('train xyz', 2, "no system 'xyz': only gaussian-published, "),
         ('train dcgan --epochs 0', 2, 'integer from 1'),
+        ('train dcgan --average 1', 2, "'1' is not a number from 0 to below"),
+        ('train dcgan --average nan', 2, "'nan' is not a number from 0 to"),
         ('train dcgan --seed -1', 2, "'-1' is not an integer from 0 to"),
         ('train gaussian --data mnist', 2, 'leave out --data'),
         ('train dcgan --data mnsit', 1, "did you mean 'mnist'?"),
@@ -314,7 +416,7 @@ def test_a_grid_holds_the_images_that_files_hold(images):
 
 def test_one_can_ask_for_a_class(capsys):
     train = 'train conditional-dcgan --data digits --size 8 --epochs 1 --out c'
-    assert run(train) == 0
+    assert run(f'{train} --average') == 0
     assert run('sample c -n 3 --class 7 --out sevens') == 0
     assert sorted(os.listdir('sevens')) == [f'{i}-class7.png' for i in '012']
     assert_fails(capsys, 'sample c --class 10', 2, 'only 0 to 9')
