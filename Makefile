@@ -1,6 +1,6 @@
 # `make` lists the targets. Each of them sets up what it needs by itself.
 
-# The data set of the book and of its benchmarks; see d2l_gan/data.py.
+# The images of the book and of `make quality`; see d2l_gan/data.py.
 DATA ?= digits
 export DATA
 
@@ -19,7 +19,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
 	    Makefile
 	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv,'
-	@echo 'TORCH=python one that has PyTorch, for bench.'
+	@echo 'TORCH=python one that has PyTorch, for bench. DATA=mnist chooses'
+	@echo 'other images for chapter and quality.'
 
 chapter: venv ## run what changed in the chapters, make the pages
 	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT)

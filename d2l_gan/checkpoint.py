@@ -153,8 +153,8 @@ class Run:
         checkpoint: a `Checkpoint`, or its folder; with `None`, this does
             nothing.
         seed: as `train` has it.
-        settings: numbers by name, which have to be the same when the run goes
-            on.
+        settings: numbers and strings by name, which have to be the same when
+            the run goes on.
         history: of the run; what was kept of it is put there.
         net_D, net_G, trainer_D, trainer_G: as in `train`. What was kept of
             them is put there too.
@@ -230,7 +230,9 @@ class Run:
             FloatingPointError: if a network is not finite after an epoch.
         """
         if self.checkpoint is None or not self.writes:
-            yield from range(self.epoch + 1, num_epochs + 1)
+            for epoch in range(self.epoch + 1, num_epochs + 1):
+                yield epoch
+                self.epoch = epoch
             return
         self.checkpoint.prepare()
         try:

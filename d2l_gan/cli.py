@@ -75,7 +75,7 @@ example:
 """
 
 # Samples are drawn from random numbers that no epoch of a training draws from.
-DRAWING = (0, 1)
+DRAWING = (0, 0, 1)
 # What each number of an evaluation means
 MEANINGS = {
     'distance': 'Fréchet, squared; 0 is best',

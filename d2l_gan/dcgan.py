@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 ff24b4c3f177057c.
+# Its text below this line has the SHA-256 d700013851d691d0.
 
 import math
 import mxnet as mx
@@ -214,9 +214,6 @@ class AveragedStep:
         losses = self.step(X, Z, net_D, net_G, loss, trainer_D, trainer_G)
         if self.params is None:
             self.params = list(net_G.collect_params().values())
-        if any(parameter.grad_req == 'null' for parameter in self.params):
-            # A fused step moves running statistics behind the engine's back.
-            mx.nd.waitall()
         values = [parameter.data(Z.ctx) for parameter in self.params]
         if self.means is None:
             self._set(values)
@@ -235,12 +232,14 @@ class AveragedStep:
         """Give all that is needed to go on, for `load_state_dict`.
 
         Returns:
-            dict: `num_steps`, and by their numbers the parameters of the
-            average, numpy.ndarrays.
+            dict: `num_steps`, by their numbers the parameters of the average,
+            numpy.ndarrays, and what the inner step gives, if it has a state.
         """
+        inner = getattr(self.step, 'state_dict', dict)()
         return {'num_steps': self.num_steps,
                 **{str(i): mean.asnumpy()
-                   for i, mean in enumerate(self.means or [])}}
+                   for i, mean in enumerate(self.means or [])},
+                **{f'step.{name}': value for name, value in inner.items()}}
 
     def load_state_dict(self, state):
         """Go on from what `state_dict` gave.
@@ -248,9 +247,14 @@ class AveragedStep:
         Raises:
             ValueError: if `net_avg` is not built as that one was.
         """
-        if state['num_steps']:
-            self._set([np.array(state[str(i)]) for i in range(len(state) - 1)])
-        self.num_steps = int(state['num_steps'])
+        state = dict(state)
+        self.num_steps = int(state.pop('num_steps'))
+        inner = {name[len('step.'):]: state.pop(name)
+                 for name in list(state) if name.startswith('step.')}
+        if self.num_steps:
+            self._set([np.array(state[str(i)]) for i in range(len(state))])
+        if inner:
+            self.step.load_state_dict(inner)
 
     def _set(self, values):
         params = self.net_avg.collect_params().values()

@@ -134,7 +134,7 @@ def run(args):
             if peers.port_in_use(port):
                 raise ValueError(f'port {port} is in use on this machine')
     cores = os.environ.get('D2L_GAN_NUM_THREADS')
-    if cluster == 'local' and cores == os.environ['OMP_NUM_THREADS']:
+    if cluster == 'local' and cores == os.environ.get('OMP_NUM_THREADS', ''):
         # Nobody else has set the latter. Threads of one worker must not wait
         # for cores of another's.
         environment['OMP_NUM_THREADS'] = max(int(cores) // args.workers, 1)

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 1b93460a03e7dafb.
+# Its text below this line has the SHA-256 6bf815be73f4d184.
 
 import mxnet as mx
 import numpy
@@ -216,7 +216,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         opinions: whether the history is to have `D_real` and `D_fake`.
         animator: an `Animator` with two panels; made if `None`. With `False`,
             nothing is shown or printed. Only the first of several processes
-            has one.
+            has one, and only it warns.
 
     Returns:
         dict: lists with a number for every epoch: `loss_D`, `loss_G` (a mean
@@ -259,7 +259,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': [],
                'warnings': []}
     settings = {'lr_D': lr_D, 'lr_G': lr_G, 'latent_dim': latent_dim,
-                'beta1': beta1}
+                'beta1': beta1, 'dtype': dtype}
     run = Run(checkpoint, seed, settings, history, net_D, net_G, trainer_D,
               trainer_G, step=step, latent=latent,
               writes=workers.rank == 0)
@@ -303,7 +303,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
             history[name].append(total / num_examples)
         history['examples_per_sec'].append(num_examples / timer.stop())
         look(history, *first, net_D, net_G, loss, opinions)
-        warn(history, len(losses))
+        if workers.rank == 0:
+            warn(history, len(losses))
         if animator:
             Z = latent(len(data), latent_dim, device)
             animator.show(data, net_G(Z))

@@ -22,7 +22,7 @@ from mxnet.gluon import nn
 from d2l_gan import checkpoint
 from d2l_gan.checkpoint import Checkpoint, save_generator
 from d2l_gan.conditional import ConditionalGenerator
-from d2l_gan.dcgan import dcgan_generator
+from d2l_gan.dcgan import AveragedStep, dcgan_generator
 from d2l_gan.deligan import MixtureLatent
 from d2l_gan.mlp import SavingStep, mlp_generator
 from d2l_gan.train import Recorder, adversarial_step, set_seed
@@ -147,6 +147,44 @@ def test_steps_around_steps_keep_their_states(tmp_path):
     assert inner['num_minibatches'] == 3 and inner['balance'] != 0
     film(tmp_path, 2)
     assert names(tmp_path / 'film') == ['000.png', '001.png', '002.png']
+
+
+def test_an_average_goes_on_with_the_step_inside(tmp_path):
+    def averaged(folder, num_epochs, num_runs=1):
+        for _ in range(num_runs):
+            net_D, net_G, _, settings = small.deligan()
+            inner, net_avg = settings['step'], small.deligan()[1]
+            small.run(
+                'deligan', num_epochs, (net_D, net_G), seed=1,
+                step=AveragedStep(net_avg, step=inner), checkpoint=folder,
+            )  # fmt: skip
+            num_epochs += 1
+        return small.weights(net_avg), inner.state_dict()
+
+    averages, states = zip(
+        averaged(tmp_path / 'whole', 3),
+        averaged(tmp_path / 'parts', 2, num_runs=2),
+    )
+    assert states[0] == states[1] and states[0]['num_minibatches'] == 9
+    for a, b in zip(*averages):
+        numpy.testing.assert_array_equal(a, b)
+
+
+def test_who_does_not_write_knows_the_last_checkpoint(tmp_path):
+    history = {'loss_D': [], 'loss_G': []}
+    nets = nn.Dense(1, in_units=1), nn.Dense(1, in_units=1)
+    trainers = []
+    for net in nets:
+        net.initialize()
+        trainers.append(mx.gluon.Trainer(net.collect_params(), 'adam'))
+    run = checkpoint.Run(
+        tmp_path, 1, {}, history, *nets, *trainers, writes=False
+    )
+    assert [run.last for _ in run.epochs(3)] == [
+        None,
+        *(Checkpoint(tmp_path).path(epoch) for epoch in (1, 2)),
+    ]
+    assert names(tmp_path) == []
 
 
 def test_every_and_keep(tmp_path):
@@ -395,9 +433,11 @@ def test_other_networks_are_refused(tmp_path, nets, found):
         ({'lr_D': 0.1}, 'lr_D = 0.05, but here it is 0.1'),
         ({'beta1': 0.5}, 'beta1 = 0.9, but here it is 0.5'),
         ({'seed': 4}, 'seed = 3, but here it is 4'),
+        ({'dtype': 'bfloat16'}, 'dtype = float32, but here it is bfloat16'),
     ],
 )
-def test_other_settings_are_refused(tmp_path, setting, found):
+def test_other_settings_are_refused(tmp_path, setting, found, monkeypatch):
+    monkeypatch.setattr('d2l_gan.fused.has_bfloat16', lambda: True)
     keep(tmp_path)
     message = refused(tmp_path, **setting)
     assert found in message and 'take another folder' in message

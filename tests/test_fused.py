@@ -283,6 +283,34 @@ def test_running_statistics_are_those_of_the_plain_functions(system):
     assert all(abs(a - b).max() > 1e-4 for a, b in zip(before, statistics[0]))
 
 
+def test_running_statistics_can_be_read_after_the_step():
+    # By an operator, which the engine has to let wait for the step.
+    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+    net_D.add(nn.Dense(64), nn.BatchNorm(), nn.Dense(1))
+    net_G.add(nn.Dense(512), nn.BatchNorm(), nn.Dense(512), nn.Dense(64))
+    read, then = [], []
+
+    def step(*arguments):
+        losses = fused_step(*arguments)
+        statistics = [
+            parameter.data().as_nd_ndarray()
+            for net in (net_D, net_G)
+            for parameter in net.collect_params('.*running.*').values()
+        ]
+        read.extend(2 * array for array in statistics)
+        npx.waitall()
+        then.extend(array.asnumpy() for array in statistics)
+        return losses
+
+    fused_step = FusedStep(refuse)
+    X = np.random.normal(0, 1, (16, 64))
+    train(net_D, net_G, [X] * 40, 1, 0.01, 0.01, 64, X, step=step,
+          animator=False)  # fmt: skip
+    assert len(read) == 40 * 4
+    for array, statistic in zip(read, then):
+        numpy.testing.assert_array_equal(array.asnumpy(), 2 * statistic)
+
+
 def test_networks_keep_their_parameters_and_can_be_called_in_between():
     # In prediction mode, the engine lays the weights of convolutions out anew.
     ours, oracle = Game('DCGAN, grey'), Game('DCGAN, grey')

@@ -341,6 +341,15 @@ def test_a_command_that_fails(tmp_path):
     assert 'worker 0' in err and 'ended with status 3' in err
 
 
+def test_launching_after_mxnet_was_imported(tmp_path, monkeypatch):
+    # Then the library has not set the number of threads.
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    monkeypatch.delenv('D2L_GAN_NUM_THREADS', raising=False)
+    monkeypatch.setenv('PYTHONPATH', str(ROOT))
+    path = script(tmp_path, 'import sys; sys.exit(3)')
+    assert launch.main(['-n', '1', str(path)]) == 3
+
+
 def test_processes_die_with_their_launcher(tmp_path):
     path = script(
         tmp_path, 'import time\nprint(1, flush=True)\ntime.sleep(60)'

@@ -247,6 +247,11 @@ SCRIPT = """
         net_D, net_G, d2l.load_array((own_share(X, kvstore),), 6), 2, 0.02,
         0.01, 5, X[:9], kvstore=kvstore, animator=animator)
     results['train'] = weights(net_D, net_G), history, animator.shown
+    won = train(
+        net_D, net_G, [np.array(X[:6])], 1, 0.02, 0.01, 5, X[:9],
+        loss=lambda logits, labels: 0 * logits.reshape(-1),
+        kvstore=kvstore, animator=False)
+    results['warnings'] = won['warnings']
     with open(f'{sys.argv[1]}/{workers.rank}', 'wb') as file:
         pickle.dump(results, file)
 """
@@ -290,6 +295,12 @@ def test_two_workers_train_to_equal_weights(results):
     # Losses are everyone's, but only the first one draws.
     assert history['loss_D'] == other_history['loss_D']
     assert (shown, other_shown) == (2, 0)
+
+
+def test_only_the_first_worker_warns(results):
+    first, second = (result['warnings'] for result in results)
+    assert len(first) == 1 and 'has won' in first[0]
+    assert second == []
 
 
 class First(Place):
