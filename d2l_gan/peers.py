@@ -30,6 +30,8 @@ __all__ = ['STATUS', 'begin', 'end', 'port_in_use', 'watch']
 # The exit status of a process that cannot go on without the others
 STATUS = os.EX_UNAVAILABLE
 
+ALONE = 'a worker goes on, but another one has left'
+
 # A machine that lost its power does not close its connections: the kernel
 # asks after 15 seconds of silence, and gives up half a minute after the last
 # sign of life.
@@ -246,12 +248,14 @@ class _Scheduler:
                     rank='',
                     place=f'on {host}, process {process},',
                     busy=role == 'worker',
+                    begun=0,
                 )
         elif words[:1] == ['begin']:
             peer.busy, peer.rank = True, ' '.join(['', *words[1:]])
+            peer.begun += 1
             few = self._num_workers() < self.expected['worker']
             if few and self._all_came():
-                self._fail('a worker goes on, but another one has left')
+                self._fail(ALONE)
         else:
             peer.busy = False
 
@@ -270,6 +274,10 @@ class _Scheduler:
         )
         if lost.busy or (lost.role == 'server' and needed):
             self._fail(f'{lost.role}{lost.rank} {lost.place} is gone')
+        if lost.role == 'worker' and any(
+            peer.begun > lost.begun for peer in self.peers.values()
+        ):
+            self._fail(ALONE)
 
     def _tell(self, message):
         for connection in self.peers:
@@ -278,6 +286,7 @@ class _Scheduler:
 
     def _fail(self, message):
         self._tell(message)
+        time.sleep(0.5)  # for the message not to be lost with the connection
         _exit(message)
 
 
