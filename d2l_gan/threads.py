@@ -20,9 +20,10 @@ import warnings
 __all__ = ['prepare', 'restored', 'suit']
 
 # Networks that compute fewer numbers than these in a forward pass, counting
-# all layers' outputs, are faster with one thread. (Measured on two cores, for
-# dense and convolutional networks.)
-FEW_NUMBERS = 2**19
+# all layers' outputs, train with one thread. The smaller ones lose by a second
+# one; the larger would gain if Python's own thread did not need a core beside
+# them. (Measured on two cores.)
+FEW_NUMBERS = 2**21
 
 _OURS = 'D2L_GAN_NUM_THREADS'
 

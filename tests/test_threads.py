@@ -109,8 +109,8 @@ def test_small_networks_get_one_thread_large_ones_all():
     threads.suit(*ready(*dense_networks(), X, Z))
     assert engine_threads() == 1
     shape = (1, 32, 32)
-    X, Z = np.ones((32, *shape)), np.ones((32, 100))
-    nets = dcgan_discriminator(shape, 16), dcgan_generator(shape, 16)
+    X, Z = np.ones((64, *shape)), np.ones((64, 100))
+    nets = dcgan_discriminator(shape, 32), dcgan_generator(shape, 32)
     threads.suit(*ready(*nets, X, Z))
     assert engine_threads() == 2
 
