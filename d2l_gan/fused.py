@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 be3827b37c3a4360.
+# Its text below this line has the SHA-256 51c83e8e55722565.
 
 import functools
 import json
@@ -16,11 +16,16 @@ import pathlib
 from mxnet import autograd, gluon, np
 
 __all__ = [
+    'BFLOAT16',
     'BoundStep',
     'FusedStep',
     'LeanUpdate',
     'bind',
+    'convert',
+    'goes_on',
     'has_bfloat16',
+    'in_bfloat16',
+    'is_rounded',
     'round_products',
     'side_by_side',
     'trace_step',
@@ -205,6 +210,10 @@ class LeanUpdate:
                                     parameter.grad_req)
 
 
+# NumPy knows no such numbers, so MXNet describes them to it by their bits.
+BFLOAT16 = numpy.dtype([('bfloat16', numpy.uint16)])
+
+
 def has_bfloat16():
     """Tell whether this processor computes in bfloat16 by itself.
 
@@ -217,6 +226,37 @@ def has_bfloat16():
     return not {'avx512_bf16', 'amx_bf16'}.isdisjoint(flags)
 
 
+def is_rounded(node, nodes, params):
+    """Tell whether a node of a symbol's graph is a product to be rounded.
+
+    These are dense layers and convolutions of images, transposed ones too, if
+    the channels on both sides are multiples of 16.
+
+    Args:
+        node: one of `nodes`.
+        nodes: those of the graph, as `Symbol.tojson` lists them.
+        params: by name, the `gluon.Parameter`s that the symbol may read.
+
+    Taught in chapters/performance.md, "Fewer Digits".
+    """
+    if node['op'] not in ('Convolution', 'Deconvolution', 'FullyConnected'):
+        return False
+    weight = nodes[node['inputs'][1][0]]['name']
+    shape = params[weight].shape if weight in params else ()
+    return len(shape) in (2, 4) and shape[0] % 16 == shape[1] % 16 == 0
+
+
+def goes_on(node):
+    """Tell whether a node behind a convolution can stay in bfloat16.
+
+    Taught in chapters/performance.md, "Fewer Digits".
+    """
+    op, attrs = node['op'], node.get('attrs', {})
+    return (op == 'Activation'
+            or (op == 'BatchNorm' and attrs.get('axis', '1') == '1')
+            or (op == 'LeakyReLU' and attrs.get('act_type') == 'leaky'))
+
+
 def round_products(symbol, params):
     """Let the large products of a symbol be computed in bfloat16.
 
@@ -225,41 +265,85 @@ def round_products(symbol, params):
         params: by name, the `gluon.Parameter`s that it may read.
 
     Returns:
-        mx.symbol.Symbol: the same computation, but convolutions and dense
-        layers read bfloat16 numbers and give them, if the channels on both
-        sides are multiples of 16. All else, transposed convolutions too,
-        stays in float32.
+        tuple: the symbol of the same computation, but products of which
+        `is_rounded` says so read bfloat16 numbers and give them, and batch
+        normalisation and activations behind a convolution go on with these;
+        and the set of the names of parameters that have to be bound to arrays
+        of bfloat16 numbers.
 
     Taught in chapters/performance.md, "Fewer Digits".
     """
     graph = json.loads(symbol.tojson(remove_amp_cast=False))
-    nodes, places, casts = [], [], {}
+    nodes, places, casts, narrow, names = [], [], {}, set(), set()
 
-    def add(node):
-        nodes.append(node)
-        return len(nodes) - 1
+    def add(node, inputs):
+        nodes.append({**node, 'inputs': [[*place, 0] for place in inputs]})
+        return len(nodes) - 1, 0
 
     def cast(place, dtype):
-        if (place, dtype) not in casts:
-            casts[place, dtype] = add({
-                'op': 'amp_cast', 'name': f'cast{len(casts)}',
-                'attrs': {'dtype': dtype}, 'inputs': [[*place, 0]]})
-        return casts[place, dtype], 0
+        if (place in narrow) == (dtype == 'bfloat16'):
+            return place
+        if place not in casts:
+            casts[place] = add({'op': 'amp_cast', 'name': f'cast{len(casts)}',
+                                'attrs': {'dtype': dtype}}, [place])
+        return casts[place]
 
     for node in graph['nodes']:
-        inputs = [(places[i], k) for i, k, _ in node['inputs']]
-        large = node['op'] in ('Convolution', 'FullyConnected') and all(
-            size % 16 == 0
-            for size in params[nodes[inputs[1][0]]['name']].shape[:2])
-        if large:
-            inputs = [cast(place, 'bfloat16') for place in inputs]
-        place = add({**node, 'inputs': [[*place, 0] for place in inputs]})
-        places.append(cast((place, 0), 'float32')[0] if large else place)
-    heads = [[places[i], k, 0] for i, k, _ in graph['heads']]
-    arguments = [i for i, node in enumerate(nodes) if node['op'] == 'null']
+        inputs = [(places[i][0], k) for i, k, _ in node['inputs']]
+        rounded = is_rounded(node, graph['nodes'], params)
+        if rounded:
+            for place in inputs[1:]:
+                variable = nodes[place[0]]
+                variable['attrs']['__dtype__'] = '12'  # MXNet's bfloat16
+                names.add(variable['name'])
+                narrow.add(place)
+            inputs[0] = cast(inputs[0], 'bfloat16')
+        elif goes_on(node) and inputs[0] in narrow:
+            rounded = True
+        else:
+            inputs = [cast(place, 'float32') for place in inputs]
+        places.append(add(node, inputs))
+        if rounded:
+            narrow.add(places[-1])
+        if node['op'] == 'FullyConnected':
+            places[-1] = cast(places[-1], 'float32')
+    heads = [cast((places[i][0], k), 'float32')
+             for i, k, _ in graph['heads']]
     return mx.sym.load_json(json.dumps({
-        'nodes': nodes, 'heads': heads, 'arg_nodes': arguments,
-        'attrs': graph['attrs']})).as_np_ndarray()
+        'nodes': nodes, 'heads': [[*place, 0] for place in heads],
+        'arg_nodes': [i for i, node in enumerate(nodes)
+                      if node['op'] == 'null'],
+        'attrs': graph['attrs']})).as_np_ndarray(), names
+
+
+def in_bfloat16(arrays, names):
+    """Copy some of several arrays, as bfloat16.
+
+    Args:
+        arrays: by name, arrays of float32.
+        names: which ones to copy.
+
+    Returns:
+        tuple: `arrays` with the copies in the place of what they are copies
+        of, and the list of pairs of an original and its copy.
+
+    Taught in chapters/performance.md, "Fewer Digits".
+    """
+    pairs = {name: (array, mx.nd.amp_cast(
+        array.as_nd_ndarray(), dtype=BFLOAT16).as_np_ndarray())
+        for name, array in arrays.items() if name in names}
+    copies = {name: copy for name, (_, copy) in pairs.items()}
+    return {**arrays, **copies}, [*pairs.values()]
+
+
+def convert(pairs):
+    """Write the first array of each pair into the second, as its type.
+
+    Taught in chapters/performance.md, "Fewer Digits".
+    """
+    for source, target in pairs:
+        mx.nd.amp_cast(source.as_nd_ndarray(), dtype=target.dtype,
+                       out=target.as_nd_ndarray())
 
 
 class BoundStep:
@@ -270,25 +354,36 @@ class BoundStep:
         X, Z: a minibatch, as in `adversarial_step`.
         net_D, net_G: the networks that were traced.
         update_D, update_G: what updates them, each a `LeanUpdate`.
+        rounded: the names of the parameters that `symbols` read as bfloat16.
 
     Raises:
         ValueError: if fakes and real examples differ in shape.
 
     Taught in chapters/performance.md, "The Step".
     """
-    def __init__(self, symbols, X, Z, net_D, net_G, update_D, update_G):
+    def __init__(self, symbols, X, Z, net_D, net_G, update_D, update_G,
+                 rounded=frozenset()):
         ctx, self.X, self.Z = X.ctx, X.copy(), Z.copy()
-        params_D, params_G = net_D.collect_params(), net_G.collect_params()
         self.data = [(parameter, parameter.data(ctx))
-                     for params in (params_D, params_G)
-                     for parameter in params.values()]
-        arrays = {parameter.name: data for parameter, data in self.data}
-        arrays.update(X=self.X, Z=self.Z, ones=np.ones(len(X), ctx=ctx),
-                      zeros=np.zeros(len(X), ctx=ctx))
-        gradients_D, gradients_G = (
-            {name: parameter.grad(ctx) for name, parameter in params.items()
-             if parameter.grad_req != 'null'}
-            for params in (params_D, params_G))
+                     for net in (net_D, net_G)
+                     for parameter in net.collect_params().values()]
+        arrays = {'X': self.X, 'Z': self.Z, 'ones': np.ones(len(X), ctx=ctx),
+                  'zeros': np.zeros(len(X), ctx=ctx)}
+        gradients, self.to_round, self.to_widen = [], [], []
+        for net in (net_D, net_G):
+            params = net.collect_params()
+            data, pairs = in_bfloat16(
+                {name: parameter.data(ctx)
+                 for name, parameter in params.items()}, rounded)
+            arrays.update(data)
+            self.to_round.append(pairs)
+            wanted, pairs = in_bfloat16(
+                {name: parameter.grad(ctx)
+                 for name, parameter in params.items()
+                 if parameter.grad_req != 'null'}, rounded)
+            gradients.append(wanted)
+            self.to_widen.append([pair[::-1] for pair in pairs])
+        gradients_D, gradients_G = gradients
         sym_fake_X, sym_loss_D, sym_loss_G = symbols
         self.generate = bind(sym_fake_X, arrays, gradients_G, ctx)
         arrays['fake_X'] = self.generate.outputs[0].as_np_ndarray()
@@ -314,16 +409,22 @@ class BoundStep:
     def __call__(self, X, Z):
         """Take the step; gives the summed losses, as `adversarial_step`."""
         X.copyto(self.X), Z.copyto(self.Z)
+        to_round_D, to_round_G = self.to_round
+        to_widen_D, to_widen_G = self.to_widen
+        convert(to_round_D + to_round_G)
         self.generate.forward(is_train=True)
         loss_D, = self.judge.forward(is_train=True)
         # The executor will write to its output again; the caller's stays.
         loss_D = loss_D.as_np_ndarray().copy()
         self.judge.backward(self.one)
+        convert(to_widen_D)
         self.update_D.step(len(X))
+        convert(to_round_D)
         loss_G, = self.teach.forward(is_train=True)
         loss_G = loss_G.as_np_ndarray().copy()
         self.teach.backward(self.one)
         self.generate.backward(self.slope)
+        convert(to_widen_G)
         for array in self.statistics:
             # Executors move these without the engine's knowledge. A write that
             # changes nothing lets everybody who reads them wait for that.
@@ -372,7 +473,7 @@ class FusedStep:
                 'this processor does not compute in bfloat16 (it has neither '
                 "avx512_bf16 nor amx_bf16): leave dtype at 'float32'")
         self.otherwise, self.dtype = otherwise, dtype
-        self.traced, self.updates = None, ()
+        self.traced, self.updates, self.rounded = None, (), frozenset()
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
         if self.traced != (net_D, net_G, loss):
@@ -387,7 +488,7 @@ class FusedStep:
         if key not in self.bound or not self.bound[key].is_current():
             self.bound.pop(key, None)  # Its memory can be used again
             self.bound[key] = BoundStep(self.symbols, X, Z, net_D, net_G,
-                                        *self.updates)
+                                        *self.updates, self.rounded)
         return self.bound[key](X, Z)
 
     def _trace(self, X, Z, net_D, net_G, loss):
@@ -411,5 +512,6 @@ class FusedStep:
             except gluon.parameter.DeferredInitializationError:
                 net(inputs)
         if self.dtype == 'bfloat16':
-            self.symbols = [round_products(symbol, params)
-                            for symbol in self.symbols]
+            self.symbols, rounded = zip(*(
+                round_products(symbol, params) for symbol in self.symbols))
+            self.rounded = set().union(*rounded)

@@ -482,8 +482,11 @@ def test_factors_of_large_products_are_rounded(sizes, rounds):
     X = np.random.normal(0, 1, (5, width))
     symbol = net(mx.sym.var('X').as_np_ndarray())
     params = net.collect_params()
-    symbol = fused.round_products(symbol, params)
-    arrays = {name: params[name].data() for name in params}
+    symbol, names = fused.round_products(symbol, params)
+    assert names == (set(params) if rounds else set())
+    arrays, _ = fused.in_bfloat16(
+        {name: params[name].data() for name in params}, names
+    )
     (Y,) = fused.bind(symbol, {'X': X, **arrays}, {}, mx.cpu()).forward()
     factors = X.asnumpy(), net.weight.data().asnumpy().T
     expected = numpy.matmul(*map(to_bfloat16, factors) if rounds else factors)
@@ -496,17 +499,27 @@ def test_factors_of_large_products_are_rounded(sizes, rounds):
 
 @pytest.mark.parametrize('system', ['MLP, small', 'tanh', 'DCGAN, grey'])
 def test_gradients_in_bfloat16_are_near_those_in_float32(system, bfloat16):
-    games = Game(system), Game(system)
-    steps = FusedStep(None, 'bfloat16'), FusedStep(None)
+    games = Game(system), Game(system), Game(system)
+    for net in games[2].nets:
+        for parameter in net.collect_params().values():
+            parameter.set_data(
+                np.array(to_bfloat16(parameter.data().asnumpy()))
+            )
+    steps = FusedStep(None, 'bfloat16'), FusedStep(None), FusedStep(None)
     losses = [game.play(step) for game, step in zip(games, steps)]
-    numpy.testing.assert_allclose(*losses, rtol=2**-6)
+    numpy.testing.assert_allclose(*losses[:2], rtol=2**-6)
     assert (losses[0] != losses[1]).any()
     for net in (0, 1):
-        a, b = (
+        ours, exact, rounded_once = (
             numpy.concatenate([g.ravel() for g in game.gradients(net)])
             for game in games
         )
-        assert numpy.linalg.norm(a - b) < 0.1 * numpy.linalg.norm(b)
+        # Products and gradients are rounded themselves. And the kinks of leaky
+        # ReLU make much of little with so few examples: to round nothing but
+        # the weights, and only once, does as much.
+        allowed = 2**-5 * numpy.linalg.norm(exact)
+        allowed += 2 * numpy.linalg.norm(rounded_once - exact)
+        assert numpy.linalg.norm(ours - exact) < allowed
     for weight in games[0].weights():
         assert weight.dtype == 'float32'
         # Steps of 0.01 on weights of that size would be lost in bfloat16.
