@@ -82,7 +82,8 @@ def report(results):
     real = [name for name in names if name != 'limit']
     blocks = [
         results['machine'],
-        f'Examples a second, in the median of {results["repeats"]} turns. In '
+        f'Examples a second, in the median of two turns each of '
+        f'{results["processes"]} processes. In '
         'brackets: how many times as many as those of the first row, turn by '
         'turn. After ±: half the distance between the quartiles.',
         table(lambda r, name: speed_cell(r[name], r[reference]), names),

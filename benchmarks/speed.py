@@ -39,7 +39,7 @@ def workload(kind, shape, n, batch_size, num_examples, per_turn):
 # A turn is an epoch. Its end costs `train` a look at the generator, so that a
 # turn of very few minibatches would not be like an epoch.
 WORKLOADS = {
-    'Gaussian demo': workload('gaussian', (2,), 0, 8, 1000, 250),
+    'Gaussian demo': workload('gaussian', (2,), 0, 8, 1000, 1000),
     'MLP 28x28': workload('mlp', (1, 28, 28), 128, 128, 1280, 20),
     'DCGAN 32x32 grey': workload('dcgan', (1, 32, 32), 64, 64, 256, 10),
     'DCGAN 64x64 RGB': workload('dcgan', (3, 64, 64), 64, 64, 256, 6),
@@ -129,39 +129,58 @@ def obstacle(contestant, kind, torch):
     return ''
 
 
-def measure(settings, contestants, repeats, torch, bar):
+def measure(settings, contestants, processes, turns, torch, bar):
     """Let contestants take turns with one workload.
+
+    Where a process finds its memory can make it 5 % faster or slower for as
+    long as it lives, so each contestant has several, one after the other.
+
+    Args:
+        settings: a workload.
+        contestants: their names.
+        processes: how many for each contestant.
+        turns: how many count in each process. Two more do not: one to get
+            ready, one to warm up.
+        torch: a Python that has PyTorch, if there is one.
+        bar: told about each turn.
 
     Returns:
         dict: for each of them its `turns`, as its worker reports them, and
         the `obstacle`, empty if there was none.
     """
-    results, workers = {}, {}
-    with contextlib.ExitStack() as stack:
-        for name in contestants:
-            reason = obstacle(name, settings['kind'], torch)
-            results[name] = {'obstacle': reason, 'turns': []}
-            if not reason:
-                workers[name] = Worker(name, settings, torch)
-                stack.callback(workers[name].close)
-        # Two turns are not counted: one to get ready, one to warm up.
-        for number in range(-2, repeats):
+    results = {
+        name: {
+            'obstacle': obstacle(name, settings['kind'], torch),
+            'turns': [],
+        }
+        for name in contestants
+    }
+    for _ in range(processes):
+        with contextlib.ExitStack() as stack:
+            workers = {}
             for name, result in results.items():
                 if not result['obstacle']:
-                    try:
-                        answer = workers[name].turn()
-                    except ChildProcessError as error:
-                        result.update(obstacle=f'failed: {error}', turns=[])
-                    else:
-                        if number >= 0:
-                            result['turns'].append(answer)
-                bar.update()
+                    workers[name] = Worker(name, settings, torch)
+                    stack.callback(workers[name].close)
+            for number in range(-2, turns):
+                for name, result in results.items():
+                    if not result['obstacle']:
+                        try:
+                            answer = workers[name].turn()
+                        except ChildProcessError as error:
+                            result.update(
+                                obstacle=f'failed: {error}', turns=[]
+                            )
+                        else:
+                            if number >= 0:
+                                result['turns'].append(answer)
+                    bar.update()
     return results
 
 
 def measure_all(arguments):
     """Measure all that was asked for; gives a dict that is fit for JSON."""
-    repeats, contestants = arguments.repeats, arguments.contestants
+    processes, contestants = arguments.processes, arguments.contestants
     pair = [name for name in ('d2l', 'fast') if name in contestants]
     growth = {} if arguments.quick or not pair else GROWTH
     # The small DCGAN itself is a point of every axis.
@@ -170,23 +189,25 @@ def measure_all(arguments):
         for axis in growth.values()
         for settings in axis.values()
     }
-    total = len(arguments.workloads) * len(contestants) * (repeats + 2)
+    total = len(arguments.workloads) * len(contestants) * processes * 4
     if growth:
-        total += len(pair) * (5 * len(points) + NUM_EPOCHS + 2)
-    results = {'repeats': repeats}
+        total += len(pair) * (8 * len(points) + NUM_EPOCHS + 2)
+    results = {'processes': processes}
     with tqdm(total=total, unit=' turns', leave=False, disable=None) as bar:
 
-        def run(description, settings, names, repeats):
+        def run(description, settings, names, processes, turns=2):
             bar.set_description(description)
-            return measure(settings, names, repeats, arguments.torch, bar)
+            return measure(
+                settings, names, processes, turns, arguments.torch, bar
+            )
 
         results['workloads'] = {
-            name: run(name, WORKLOADS[name], contestants, repeats)
+            name: run(name, WORKLOADS[name], contestants, processes)
             for name in arguments.workloads
         }
         if growth:
             measured = {
-                key: run('How the cost grows', settings, pair, 3)
+                key: run('How the cost grows', settings, pair, 2)
                 for key, settings in points.items()
             }
             results['growth'] = {
@@ -196,7 +217,7 @@ def measure_all(arguments):
                 ]
                 for axis, values in growth.items()
             }
-            results['epochs'] = run('Epochs', EPOCHS, pair, NUM_EPOCHS)
+            results['epochs'] = run('Epochs', EPOCHS, pair, 1, NUM_EPOCHS)
     return results
 
 
@@ -253,18 +274,21 @@ def main():
     add('--contestants', nargs='+', choices=CONTESTANTS, metavar='NAME',
         default=list(CONTESTANTS),
         help='which ones; all are compared with the first')  # fmt: skip
-    add('--repeats', type=int, default=5,
-        help='turns that count, at least 2')  # fmt: skip
+    add('--processes', type=int, default=3,
+        help='how many for each of them, one after the other; 2 turns of '
+        'each count')  # fmt: skip
     add('--quick', action='store_true',
-        help='2 turns, and nothing about how the cost grows')  # fmt: skip
+        help='one process, and nothing about how the cost grows')  # fmt: skip
     add('--torch', metavar='PYTHON',
         default=os.environ.get('TORCH') or (TORCH if TORCH.exists() else None),
         help='a Python that has PyTorch')  # fmt: skip
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.repeats = 2
-    if arguments.repeats < 2:
-        parser.error(f'--repeats is {arguments.repeats}, but must be above 1')
+        arguments.processes = 1
+    if arguments.processes < 1:
+        parser.error(
+            f'--processes is {arguments.processes}, but must be above 0'
+        )
     try:
         conditions = machine(arguments.torch)
     except ValueError as error:

@@ -53,7 +53,7 @@ def test_report_compares_turn_by_turn():
     text = report(
         {
             'machine': 'a machine',
-            'repeats': 3,
+            'processes': 3,
             'workloads': {
                 'demo': {
                     # As fast as this or as slow: always half the time
@@ -119,7 +119,7 @@ def test_a_short_run(tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        (['--repeats', '1'], 'must be above 1'),
+        (['--processes', '0'], 'must be above 0'),
         (['--torch', 'nope'], 'nope is no Python that can import torch'),
     ],
 )
