@@ -40,7 +40,7 @@ def workload(kind, shape, n, batch_size, num_examples, per_turn):
 # turn of very few minibatches would not be like an epoch.
 WORKLOADS = {
     'Gaussian demo': workload('gaussian', (2,), 0, 8, 1000, 1000),
-    'MLP 28x28': workload('mlp', (1, 28, 28), 128, 128, 1280, 20),
+    'MLP 28x28': workload('mlp', (1, 28, 28), 128, 128, 1280, 100),
     'DCGAN 32x32 grey': workload('dcgan', (1, 32, 32), 64, 64, 256, 10),
     'DCGAN 64x64 RGB': workload('dcgan', (3, 64, 64), 64, 64, 256, 6),
     'conditional 32x32': workload('conditional', (1, 32, 32), 64, 64, 256, 10),
