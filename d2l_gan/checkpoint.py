@@ -20,6 +20,8 @@ from d2l_gan.files import replacing
 __all__ = [
     'Checkpoint',
     'Run',
+    'inner_state',
+    'load_inner_state',
     'load_network',
     'save_generator',
     'state_of',
@@ -444,6 +446,41 @@ def state_of(part, arrays):
         for name, array in arrays.items()
         if name.startswith(f'{part}/')
     }
+
+
+def inner_state(step):
+    """Give the state of a step inside another one, for that one's state.
+
+    Args:
+        step: called as `d2l_gan.train.adversarial_step` is.
+
+    Returns:
+        dict: what its `state_dict` gives, with `step.` before the names;
+        empty if it has none.
+    """
+    state = getattr(step, 'state_dict', dict)()
+    return {f'step.{name}': value for name, value in state.items()}
+
+
+def load_inner_state(step, state):
+    """Let a step inside another one go on from what `inner_state` gave.
+
+    Args:
+        step: the step inside.
+        state: of the step around it.
+
+    Returns:
+        dict: the rest of `state`, which is the outer step's own.
+    """
+    own, inner = {}, {}
+    for name, value in state.items():
+        if name.startswith('step.'):
+            inner[name[len('step.') :]] = value
+        else:
+            own[name] = value
+    if inner:
+        step.load_state_dict(inner)
+    return own
 
 
 def load_network(net, state):

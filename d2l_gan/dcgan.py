@@ -4,10 +4,11 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 d700013851d691d0.
+# Its text below this line has the SHA-256 ade664ce00ef444b.
 
 import math
 import mxnet as mx
+from d2l_gan.checkpoint import inner_state, load_inner_state
 from d2l_gan.fused import FusedStep
 from d2l_gan.train import adversarial_step
 from mxnet import init, np
@@ -235,11 +236,10 @@ class AveragedStep:
             dict: `num_steps`, by their numbers the parameters of the average,
             numpy.ndarrays, and what the inner step gives, if it has a state.
         """
-        inner = getattr(self.step, 'state_dict', dict)()
         return {'num_steps': self.num_steps,
                 **{str(i): mean.asnumpy()
                    for i, mean in enumerate(self.means or [])},
-                **{f'step.{name}': value for name, value in inner.items()}}
+                **inner_state(self.step)}
 
     def load_state_dict(self, state):
         """Go on from what `state_dict` gave.
@@ -247,14 +247,10 @@ class AveragedStep:
         Raises:
             ValueError: if `net_avg` is not built as that one was.
         """
-        state = dict(state)
-        self.num_steps = int(state.pop('num_steps'))
-        inner = {name[len('step.'):]: state.pop(name)
-                 for name in list(state) if name.startswith('step.')}
+        own = load_inner_state(self.step, state)
+        self.num_steps = int(own.pop('num_steps'))
         if self.num_steps:
-            self._set([np.array(state[str(i)]) for i in range(len(state))])
-        if inner:
-            self.step.load_state_dict(inner)
+            self._set([np.array(own[str(i)]) for i in range(len(own))])
 
     def _set(self, values):
         params = self.net_avg.collect_params().values()

@@ -4,11 +4,12 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 2fd9b3d03d454fc8.
+# Its text below this line has the SHA-256 fa5b585c04e39f61.
 
 import math
 import pathlib
 from d2l_gan.animator import save_images
+from d2l_gan.checkpoint import inner_state, load_inner_state
 from d2l_gan.fused import FusedStep
 from d2l_gan.train import adversarial_step, update_D, update_G
 from mxnet import init, np
@@ -176,14 +177,10 @@ class SavingStep:
 
     def state_dict(self):
         """Give what a checkpoint has to keep, as numbers by name."""
-        inner = getattr(self.step, 'state_dict', dict)()
         return {'num_minibatches': self.num_minibatches,
-                **{f'step.{name}': value for name, value in inner.items()}}
+                **inner_state(self.step)}
 
     def load_state_dict(self, state):
         """Go on from what `state_dict` gave."""
-        state = dict(state)
-        self.num_minibatches = state.pop('num_minibatches')
-        if state:
-            self.step.load_state_dict({name[len('step.'):]: value
-                                       for name, value in state.items()})
+        own = load_inner_state(self.step, state)
+        self.num_minibatches = own['num_minibatches']

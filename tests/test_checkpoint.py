@@ -145,6 +145,10 @@ def test_steps_around_steps_keep_their_states(tmp_path):
     again = film(tmp_path, 1)
     assert (again.num_minibatches, again.step.state_dict()) == (3, inner)
     assert inner['num_minibatches'] == 3 and inner['balance'] != 0
+    # By these names it is in checkpoints from before, too.
+    kept = numpy.load(Checkpoint(tmp_path / 'kept').path(1))
+    assert kept['step/num_minibatches'] == 3
+    assert kept['step/step.balance'] == inner['balance']
     film(tmp_path, 2)
     assert names(tmp_path / 'film') == ['000.png', '001.png', '002.png']
 
