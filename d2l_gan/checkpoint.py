@@ -19,7 +19,7 @@ from d2l_gan.files import replacing
 
 __all__ = [
     'Checkpoint',
-    'Run',
+    'Progress',
     'inner_state',
     'load_inner_state',
     'load_network',
@@ -121,7 +121,7 @@ class Checkpoint:
         Files that are damaged are passed over, and the log says so.
 
         Returns:
-            tuple: the path, and what `Run` has put into the file: a
+            tuple: the path, and what `Progress` has put into the file: a
             dictionary of facts, and one of arrays. `None` if there are no
             files.
 
@@ -148,7 +148,7 @@ class Checkpoint:
         return None
 
 
-class Run:
+class Progress:
     """What `train` has to keep, so that it can go on as if never stopped.
 
     Args:

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 cca48f281dec94a5.
+# Its text below this line has the SHA-256 cd5462b13313c00c.
 
 import itertools
 import mxnet as mx
@@ -160,28 +160,28 @@ class Workers:
             {**settings, 'rescale_grad': 1 / self.num_workers},
             OwnKeys(self.kvstore), update_on_kvstore=False)
 
-    def agree(self, run):
+    def agree(self, progress):
         """See that all go on from the same epoch, with the first one's seed.
 
         Args:
-            run: a `d2l_gan.checkpoint.Run`.
+            progress: a `d2l_gan.checkpoint.Progress`.
 
         Raises:
             ValueError: if this worker has another checkpoint than the first.
         """
         if self.kvstore is None:
             return
-        first = np.array([run.epoch, -1 if run.seed is None else run.seed],
-                         dtype='float64')
-        OwnKeys(self.kvstore).broadcast('run', first, first)
+        seed = -1 if progress.seed is None else progress.seed
+        first = np.array([progress.epoch, seed], dtype='float64')
+        OwnKeys(self.kvstore).broadcast('progress', first, first)
         epoch, seed = map(int, first.tolist())
-        if epoch != run.epoch:
+        if epoch != progress.epoch:
             raise ValueError(
-                f'worker {self.rank} has a checkpoint of epoch {run.epoch}, '
-                f'but the first one has that of epoch {epoch}: all of them '
-                'have to read the same folder')
+                f'worker {self.rank} has a checkpoint of epoch '
+                f'{progress.epoch}, but the first one has that of epoch '
+                f'{epoch}: all of them have to read the same folder')
         if seed >= 0:
-            run.seed = seed
+            progress.seed = seed
 
     def start(self, *trainers):
         """Begin to train, all from the first worker's parameters.

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 6bf815be73f4d184.
+# Its text below this line has the SHA-256 27b885d0fe2f23f4.
 
 import mxnet as mx
 import numpy
@@ -12,7 +12,7 @@ import random
 from d2l import mxnet as d2l
 from d2l_gan import checks, threads
 from d2l_gan.animator import Animator
-from d2l_gan.checkpoint import Run
+from d2l_gan.checkpoint import Progress
 from d2l_gan.fused import FusedStep
 from d2l_gan.parallel import DataParallel, Workers, device_list
 from d2l_gan.watch import LateLosses, look, warn
@@ -260,11 +260,11 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
                'warnings': []}
     settings = {'lr_D': lr_D, 'lr_G': lr_G, 'latent_dim': latent_dim,
                 'beta1': beta1, 'dtype': dtype}
-    run = Run(checkpoint, seed, settings, history, net_D, net_G, trainer_D,
-              trainer_G, step=step, latent=latent,
-              writes=workers.rank == 0)
-    workers.agree(run)
-    if run.epoch >= num_epochs:
+    progress = Progress(checkpoint, seed, settings, history, net_D, net_G,
+                        trainer_D, trainer_G, step=step, latent=latent,
+                        writes=workers.rank == 0)
+    workers.agree(progress)
+    if progress.epoch >= num_epochs:
         workers.finish()
         return history
     if workers.rank > 0:
@@ -277,11 +277,11 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         for past in enumerate(zip(history['loss_D'], history['loss_G']), 1):
             animator.add(*past)
     timer = d2l.Timer()
-    for epoch in run.epochs(num_epochs):
-        if run.seed is not None:
-            set_seed(run.seed, epoch, workers.rank)
+    for epoch in progress.epochs(num_epochs):
+        if progress.seed is not None:
+            set_seed(progress.seed, epoch, workers.rank)
         timer.start()
-        losses, num_examples = LateLosses(epoch, data_iter, run.last), 0
+        losses, num_examples = LateLosses(epoch, data_iter, progress.last), 0
         for minibatch in data_iter:
             X = checks.real_examples(minibatch).as_in_ctx(device)
             Z = latent(len(X), latent_dim, device)

@@ -181,10 +181,10 @@ def test_who_does_not_write_knows_the_last_checkpoint(tmp_path):
     for net in nets:
         net.initialize()
         trainers.append(mx.gluon.Trainer(net.collect_params(), 'adam'))
-    run = checkpoint.Run(
+    progress = checkpoint.Progress(
         tmp_path, 1, {}, history, *nets, *trainers, writes=False
     )
-    assert [run.last for _ in run.epochs(3)] == [
+    assert [progress.last for _ in progress.epochs(3)] == [
         None,
         *(Checkpoint(tmp_path).path(epoch) for epoch in (1, 2)),
     ]

@@ -315,10 +315,10 @@ class First(Place):
 
 
 def test_workers_go_on_from_one_epoch_with_one_seed():
-    run = types.SimpleNamespace(epoch=3, seed=5)
-    Workers(First([3, 2**32 - 1])).agree(run)
-    assert run.seed == 2**32 - 1
-    Workers(First([3, -1])).agree(run)
-    assert run.seed == 2**32 - 1
+    progress = types.SimpleNamespace(epoch=3, seed=5)
+    Workers(First([3, 2**32 - 1])).agree(progress)
+    assert progress.seed == 2**32 - 1
+    Workers(First([3, -1])).agree(progress)
+    assert progress.seed == 2**32 - 1
     with pytest.raises(ValueError, match='worker 1 has a checkpoint of epoch'):
-        Workers(First([4, 5])).agree(run)
+        Workers(First([4, 5])).agree(progress)
