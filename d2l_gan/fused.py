@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 51c83e8e55722565.
+# Its text below this line has the SHA-256 b56f19d4e29457fd.
 
 import functools
 import json
@@ -13,6 +13,7 @@ import math
 import mxnet as mx
 import numpy
 import pathlib
+from d2l_gan.parallel import DataParallel
 from mxnet import autograd, gluon, np
 
 __all__ = [
@@ -52,6 +53,8 @@ def trace_step(net_D, net_G, loss):
     Taught in chapters/performance.md, "One Graph Instead of Many Calls".
     """
     for name, block in (('net_D', net_D), ('net_G', net_G), ('loss', loss)):
+        if isinstance(block, DataParallel):
+            raise ValueError('several devices share out the minibatches')
         if not isinstance(block, gluon.HybridBlock):
             raise ValueError(f'{name} is no HybridBlock')
     params_D, params_G = net_D.collect_params(), net_G.collect_params()
@@ -453,8 +456,8 @@ class FusedStep:
 
     Args:
         otherwise: the step to take, called as `adversarial_step` is, if the
-            networks or the loss cannot be hybridized. A warning in the log
-            says so, once.
+            networks or the loss cannot be hybridized, or several devices
+            share out the minibatches. A warning in the log says so, once.
         dtype: 'float32', or 'bfloat16' for rounded products; see
             `round_products`. Then nothing else can be done in its place.
 

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 27b885d0fe2f23f4.
+# Its text below this line has the SHA-256 8493b30521b41b8e.
 
 import mxnet as mx
 import numpy
@@ -199,7 +199,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
         dtype: in which type a `FusedStep` computes large products, 'float32'
             or 'bfloat16'.
         device: where to train; MXNet's current context if `None`. Of a list
-            of devices each takes its part of every minibatch.
+            of devices each takes its part of every minibatch, in plain steps.
         kvstore: connects processes that train together, each with minibatches
             of its own, as many and as large as everyone's; made by
             `mx.kv.create('dist_sync')`. None if this one is alone.
@@ -238,11 +238,11 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     devices, workers = device_list(device), Workers(kvstore)
     device = devices[0]
     loss = loss or gluon.loss.SigmoidBCELoss()
-    if step is adversarial_step and len(devices) == 1:
+    if step is adversarial_step:
         step = FusedStep(step, dtype)  # the same, with less work
     elif dtype != 'float32':
-        raise ValueError(f"dtype is {dtype!r}, but only train's own step, and "
-                         'on one device, can compute in it')
+        raise ValueError(f"dtype is {dtype!r}, but only train's own step can "
+                         'compute in it')
 
     def initialize():
         for net in (net_D, net_G):

@@ -10,6 +10,8 @@ from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
 
 from d2l_gan import launch
+from d2l_gan.dcgan import AveragedStep
+from d2l_gan.fused import warn_once
 from d2l_gan.parallel import (
     DataParallel,
     OwnKeys,
@@ -138,6 +140,37 @@ def test_train_on_two_devices_is_train_on_one():
     numpy.testing.assert_allclose(losses, expected_losses, atol=1e-5)
     for a, b in zip(found, expected):
         numpy.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+
+
+def test_the_log_says_once_why_devices_take_plain_steps(caplog):
+    warn_once.cache_clear()
+    points = numpy.random.RandomState(0).normal(size=(8, 2)).astype('float32')
+    losses = []
+    # Both of them are fused on one device.
+    for step in (adversarial_step, AveragedStep(dense_networks()[1])):
+        net_D, net_G, _ = dense_networks()
+        history = train(
+            net_D, net_G, [np.array(points)], 1, 0.02, 0.01, 5, points,
+            step=step, device=[mx.cpu(0), mx.cpu(1)], seed=0, animator=False,
+        )  # fmt: skip
+        losses.append((history['loss_D'], history['loss_G']))
+    assert losses[0] == losses[1]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        'training takes the plain steps: several devices share out the '
+        'minibatches'
+    )
+
+
+def test_several_devices_compute_in_float32(monkeypatch):
+    monkeypatch.setattr('d2l_gan.fused.has_bfloat16', lambda: True)
+    net_D, net_G, _ = dense_networks()
+    points = np.zeros((8, 2))
+    with pytest.raises(ValueError, match=r'in bfloat16, .*: several devices'):
+        train(
+            net_D, net_G, [points], 1, 0.02, 0.01, 5, points,
+            dtype='bfloat16', device=[mx.cpu(0), mx.cpu(1)], animator=False,
+        )  # fmt: skip
 
 
 def test_device_list():
