@@ -1,5 +1,6 @@
 """Runs that can be interrupted and taken up again, and generators kept."""
 
+import copy
 import io
 import json
 import logging
@@ -85,21 +86,25 @@ class Checkpoint:
                 f'({error.strerror}): allow it, or take another folder',
             ) from error
 
-    def save(self, epoch, content):
+    def save(self, epoch, facts, arrays):
         """Write the file of an epoch, and remove those that are too many.
 
         Args:
             epoch: its number.
-            content: the bytes of the file.
+            facts: a dictionary that is fit for JSON.
+            arrays: numpy.ndarrays by name.
 
         Raises:
             OSError: naming the file; then those from before are still there.
         """
+        content = io.BytesIO()
+        text = json.dumps(facts, default=float)
+        numpy.savez(content, facts=text, **arrays)
         # A damaged file of a later epoch is no reason to remove good ones.
         path, older = self.path(epoch), [e for e in self.epochs() if e < epoch]
         try:
             with replacing(path) as draft, draft.open('wb') as file:
-                file.write(content)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -121,9 +126,8 @@ class Checkpoint:
         Files that are damaged are passed over, and the log says so.
 
         Returns:
-            tuple: the path, and what `Progress` has put into the file: a
-            dictionary of facts, and one of arrays. `None` if there are no
-            files.
+            tuple: the path, and what `save` has put into the file, `facts`
+            and `arrays`. `None` if there are no files.
 
         Raises:
             ValueError: if there is no whole one among them, or the newest
@@ -240,7 +244,7 @@ class Progress:
         try:
             for epoch in range(self.epoch + 1, num_epochs + 1):
                 yield epoch
-                self._unwritten = epoch, self._snapshot(epoch)
+                self._unwritten = epoch, *self._snapshot(epoch)
                 self.epoch = epoch
                 if epoch % self.checkpoint.every == 0:
                     self._write()
@@ -255,7 +259,7 @@ class Progress:
             self._unwritten = None
 
     def _snapshot(self, epoch):
-        """Give the content of a file."""
+        """Give the facts and the arrays of a file."""
         states = {
             **{name: _network_state(net) for name, net in self.nets.items()},
             **{
@@ -284,14 +288,11 @@ class Progress:
             'format': FORMAT,
             'epoch': epoch,
             'seed': self.seed,
-            'history': self.history,
+            'history': copy.deepcopy(self.history),  # which will grow
             'settings': self.settings,
             'states': sorted(self.others),
         }
-        content = io.BytesIO()
-        text = json.dumps(facts, default=float)
-        numpy.savez(content, facts=text, **arrays)
-        return content.getbuffer()
+        return facts, arrays
 
     def _restore(self, path, facts, arrays):
         self._compare(path, facts, arrays)

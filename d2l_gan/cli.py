@@ -42,10 +42,11 @@ something failed, 2 if the command line is wrong, 130 after Ctrl-C.
 """
 
 TRAIN_EXAMPLES = """\
-What comes out goes to the run's folder: settings.json, history.json (the
-losses of every epoch), losses.png, samples.png (and samples/, with those of
-earlier epochs), checkpoints/, and in the end generator-symbol.json and
-generator-0000.params, which MXNet can load without this library.
+What comes out goes to the run's folder: settings.json, history.json (losses,
+spread and speed of every epoch, and warnings), losses.png, samples.png (and
+samples/, with those of earlier epochs), checkpoints/, and in the end
+generator-symbol.json and generator-0000.params, which MXNet can load without
+this library.
 
 A run that was stopped, by Ctrl-C or otherwise, loses the epoch that it was in.
 With --resume it ends as if it had never stopped, bit for bit.

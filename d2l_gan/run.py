@@ -89,7 +89,7 @@ class RunFolder:
     def __init__(self, folder, settings):
         npx.set_np()
         self.folder, self.settings = pathlib.Path(folder), settings
-        self.checkpoint = Checkpoint(self.folder / 'checkpoints')
+        self.checkpoint = RunCheckpoint(self.folder / 'checkpoints')
         self.system = System(
             *(
                 settings[name]
@@ -225,10 +225,6 @@ class RunFolder:
         """How many epochs it has behind it."""
         return max(self.checkpoint.epochs(), default=0)
 
-    def save_history(self, history):
-        """Write history.json."""
-        write_text(self.folder / 'history.json', json.dumps(history))
-
     def train(self, kvstore=None):
         """Train the system, from where it is, and write down what happens.
 
@@ -256,7 +252,7 @@ class RunFolder:
         self.save_settings()
         animator = RunAnimator(self)
         try:
-            history = self.system.train(
+            self.system.train(
                 animator.follow(data_iter),
                 num_epochs,
                 shown,
@@ -266,7 +262,6 @@ class RunFolder:
         except BaseException:
             animator.close()
             raise
-        self.save_history(history)
         save_generator(self.system.generator, self.folder / 'generator')
 
     def load_generator(self):
@@ -303,11 +298,25 @@ class RunFolder:
         return facts['epoch']
 
 
-class RunAnimator(Animator):
-    """Shows how a run goes in the terminal, and writes it into its folder.
+class RunCheckpoint(Checkpoint):
+    """A `Checkpoint` with the history beside its folder, for people to read.
 
-    The losses are written after each epoch; pictures about every tenth of
-    the run, and when it closes.
+    So history.json is as long as what a run goes on from, and holds all that
+    `train` returns, also where the run was stopped.
+    """
+
+    def save(self, epoch, facts, arrays):
+        """Write the file of an epoch, and history.json."""
+        super().save(epoch, facts, arrays)
+        write_text(
+            self.folder.parent / 'history.json', json.dumps(facts['history'])
+        )
+
+
+class RunAnimator(Animator):
+    """Shows how a run goes in the terminal, and leaves pictures of it.
+
+    They are written about every tenth of the run, and when it closes.
 
     Args:
         run: the `RunFolder`.
@@ -329,7 +338,6 @@ class RunAnimator(Animator):
                 '{remaining} left{postfix}'
             )
         self.run, self.pair = run, None
-        self.history = {'loss_D': [], 'loss_G': []}
 
     def follow(self, data_iter):
         """Give minibatches, and move the bar on within an epoch."""
@@ -350,20 +358,17 @@ class RunAnimator(Animator):
         self.pair = [to_numpy(X)[:, :channels] for X in (real, fake)]
 
     def add(self, x, y):
-        """Write down an epoch.
+        """Show an epoch.
 
         Args:
             x: its number, from 1.
             y: the losses of discriminator and generator.
         """
-        for values, value in zip(self.history.values(), y):
-            values.append(value)
         super().add(x, y)
         if self.pair is None:  # of the time before the run was resumed
             if self._bar is not None:
                 self._bar.initial = x
             return
-        self.run.save_history(self.history)
         if x % max(1, self.num_epochs // NUM_PICTURES) == 0:
             self._save(f'samples/epoch-{x:04d}.png')
 

@@ -188,9 +188,13 @@ def test_a_run_that_was_interrupted_goes_on(images, monkeypatch, capsys):
     assert 'd2l-gan train deligan --out parts --resume' in error
     assert (pathlib.Path('parts') / 'samples.png').exists()
     assert (pathlib.Path('parts') / 'losses.png').exists()
+    kept, whole = history('parts'), history('whole')
+    assert len(kept.pop('examples_per_sec')) == 1 and kept['warnings'] == []
+    assert kept == {name: whole[name][:1] for name in kept}
+    assert {'loss_D', 'loss_G', 'spread'} < set(kept)
     assert run('train deligan --out parts --resume') == 0
-    whole, parts = map(history, ('whole', 'parts'))
-    for name in ('loss_D', 'loss_G'):
+    parts = history('parts')
+    for name in ('loss_D', 'loss_G', 'spread'):
         assert whole[name] == parts[name] and len(whole[name]) == 3
     for a, b in zip(weights('whole'), weights('parts')):
         assert (a == b).all()
