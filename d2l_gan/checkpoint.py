@@ -30,6 +30,8 @@ __all__ = [
 
 # Of the files. A reader refuses those of a later one.
 FORMAT = 1
+# For those who would go on with a run as another one
+CURE = 'go on with what it was made with, or take another folder'
 
 
 class Checkpoint:
@@ -160,7 +162,7 @@ class Progress:
             nothing.
         seed: as `train` has it.
         settings: numbers and strings by name, which have to be the same when
-            the run goes on.
+            the run goes on; see `settle` for those that are not known yet.
         history: of the run; what was kept of it is put there.
         net_D, net_G, trainer_D, trainer_G: as in `train`. What was kept of
             them is put there too.
@@ -224,6 +226,15 @@ class Progress:
         if self.checkpoint and self.epoch:
             return self.checkpoint.path(self.epoch)
         return None
+
+    def settle(self, name, value):
+        """Keep a setting that is known late, or see that it is what was kept.
+
+        Raises:
+            ValueError: if it is not.
+        """
+        kept = self.settings.setdefault(name, value)
+        _check_setting(self.last, name, kept, value)
 
     def epochs(self, num_epochs):
         """Give the numbers of the epochs to come, and keep what they reach.
@@ -308,18 +319,14 @@ class Progress:
                 }
             )
         self.history.update(facts['history'])
+        self.settings.update(facts['settings'])
         self.epoch, self.seed = facts['epoch'], facts['seed']
 
     def _compare(self, path, facts, arrays):
         """See that what was kept fits what is here, before anything moves."""
-        cure = 'go on with what it was made with, or take another folder'
         here = {'seed': self.seed, **self.settings}
         for name, kept in {**facts['settings'], 'seed': facts['seed']}.items():
-            if here.get(name) not in (kept, None):
-                raise ValueError(
-                    f'the checkpoint {path} is of a run with {name} = {kept}, '
-                    f'but here it is {here[name]}: {cure}'
-                )
+            _check_setting(path, name, kept, here.get(name))
         for part, net in self.nets.items():
             parameters = net._collect_params_with_prefix().items()
             here = {f'{part}/{name}': p.shape for name, p in parameters}
@@ -333,13 +340,13 @@ class Progress:
                     raise ValueError(
                         f'the checkpoint {path} is of other networks: there '
                         f'{name} has shape {kept.get(name, "none")}, but here '
-                        f'{here.get(name, "none")}: {cure}'
+                        f'{here.get(name, "none")}: {CURE}'
                     )
         if facts['states'] != sorted(self.others):
             raise ValueError(
                 f'the checkpoint {path} holds states of '
                 f'{facts["states"] or "nothing"}, but here there are '
-                f'{sorted(self.others) or "none"}: {cure}'
+                f'{sorted(self.others) or "none"}: {CURE}'
             )
 
 
@@ -416,6 +423,14 @@ def _read(path):
             'that wrote it, or a later one'
         )
     return facts, arrays
+
+
+def _check_setting(path, name, kept, here):
+    if here not in (kept, None):
+        raise ValueError(
+            f'the checkpoint {path} is of a run with {name} = {kept}, but '
+            f'here it is {here}: {CURE}'
+        )
 
 
 def _same_shape(here, kept):

@@ -447,6 +447,25 @@ def test_other_settings_are_refused(tmp_path, setting, found, monkeypatch):
     assert found in message and 'take another folder' in message
 
 
+def test_another_batch_size_is_refused(tmp_path, monkeypatch, whole):
+    keep(tmp_path)
+    net_D, net_G, _, settings = small.gaussian()
+    other = net_D, net_G, [np.zeros((10, 2))], settings
+    with monkeypatch.context() as patch:
+        patch.setitem(small.SYSTEMS, 'gaussian', lambda: other)
+        message = refused(tmp_path)
+    assert str(tmp_path / 'epoch-000002.npz') in message
+    assert 'batch_size = 8, but here it is 10: go on with' in message
+    # In files from before it is not kept: they go on, and keep it.
+    path = tmp_path / 'epoch-000002.npz'
+    arrays = dict(numpy.load(path))
+    facts = json.loads(str(arrays['facts']))
+    assert facts['settings'].pop('batch_size') == 8
+    numpy.savez(path, **{**arrays, 'facts': json.dumps(facts)})
+    assert small.digest(*keep(tmp_path, 4)) == whole
+    assert Checkpoint(tmp_path).load()[1]['settings']['batch_size'] == 8
+
+
 def test_states_need_their_owner(tmp_path):
     *_, settings = small.deligan()
     keep(tmp_path)
