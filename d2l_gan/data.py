@@ -20,6 +20,7 @@ import tempfile
 import zipfile
 import zlib
 
+import joblib
 import numpy
 import PIL.Image
 import PIL.ImageOps
@@ -33,7 +34,14 @@ from d2l_gan.checks import to_numpy
 from d2l_gan.files import replacing
 from d2l_gan.parallel import own_share
 
-__all__ = ['load_array', 'load_images', 'loader', 'normalize', 'read_images']
+__all__ = [
+    'LazyImages',
+    'load_array',
+    'load_images',
+    'loader',
+    'normalize',
+    'read_images',
+]
 
 # Data sets in the IDX format, and the classes that know their files
 IDX = {
@@ -173,7 +181,6 @@ def loader(images, labels, batch_size, shuffle=True, kvstore=None):
             f'the labels have shape {labels.shape}, but there are '
             f'{len(images)} images: one label each is needed'
         )
-
     return _ImageMinibatches(
         images,
         labels,
@@ -213,7 +220,9 @@ class _ImageMinibatches:
 
 def _ahead(function, inputs, num_ahead):
     """Map a function in threads, `num_ahead` calls ahead of their use."""
-    pool = concurrent.futures.ThreadPoolExecutor()
+    # Pillow decodes without holding Python's lock, but for half of the time
+    # only: threads that have no core to themselves are in the way.
+    pool = concurrent.futures.ThreadPoolExecutor(joblib.cpu_count())
     try:
         calls = collections.deque()
         for x in inputs:

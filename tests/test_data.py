@@ -452,7 +452,8 @@ def test_how_much_memory_there_is(tmp_path, files, amount):
     assert data._memory(tmp_path) == amount
 
 
-def test_calls_are_made_ahead_but_not_far():
+def test_calls_are_made_ahead_but_not_far(monkeypatch):
+    monkeypatch.setattr(data.joblib, 'cpu_count', lambda: 2)
     begun = []
     # Each call waits for its neighbour, so that one at a time would not do.
     pairs = [threading.Barrier(2, timeout=60) for _ in range(10)]
