@@ -472,6 +472,28 @@ def test_calls_are_made_ahead_but_not_far(monkeypatch):
     assert next(squares, None) is None
 
 
+def test_calls_that_nobody_waits_for_do_not_begin(monkeypatch, threads):
+    monkeypatch.setattr(data.joblib, 'cpu_count', lambda: 1)
+    begun, second, left = [], threading.Event(), threading.Event()
+
+    def call(i):
+        begun.append(i)
+        if i == 1:
+            second.set()
+            assert left.wait(60)
+        return i
+
+    calls = data._ahead(call, range(9), 3)
+    assert next(calls) == 0
+    assert second.wait(60)
+    (thread,) = threads()
+    calls.close()
+    left.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert begun == [0, 1]
+
+
 def test_a_loop_that_is_left_early_ends_its_threads(
     noise, monkeypatch, threads
 ):
