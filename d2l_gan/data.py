@@ -4,18 +4,23 @@ A data set is looked for in the folder of its name in $D2L_GAN_DATA (by
 default, in ~/.cache/d2l_gan), and is fetched to there if it is missing.
 """
 
+import collections
 import concurrent.futures
+import contextlib
 import difflib
+import functools
 import gzip
 import hashlib
 import math
 import os
 import pathlib
+import re
 import struct
 import tempfile
 import zipfile
 import zlib
 
+import joblib
 import numpy
 import PIL.Image
 import PIL.ImageOps
@@ -29,7 +34,14 @@ from d2l_gan.checks import to_numpy
 from d2l_gan.files import replacing
 from d2l_gan.parallel import own_share
 
-__all__ = ['load_array', 'load_images', 'loader', 'normalize', 'read_images']
+__all__ = [
+    'LazyImages',
+    'load_array',
+    'load_images',
+    'loader',
+    'normalize',
+    'read_images',
+]
 
 # Data sets in the IDX format, and the classes that know their files
 IDX = {
@@ -40,6 +52,8 @@ NAMES = ('digits', *IDX, 'pokemon')
 SUFFIXES = ('.png', '.jpg', '.jpeg')
 # The size of images that have none in common
 SIZE = 64
+# So many minibatches are decoded before somebody asks for them.
+NUM_AHEAD = 8
 
 
 def load_array(data_arrays, batch_size, is_train=True):
@@ -109,8 +123,13 @@ def load_images(
     *,
     labels=None,
     kvstore=None,
+    in_memory=None,
 ):
     """Load images as minibatches.
+
+    They are cut from all images, which are read before; or, if these do not
+    fit into memory, they are decoded by threads, 8 minibatches ahead. On the
+    same seed both ways give the same.
 
     Args:
         batch_size: the number of images in a minibatch, at least 1; the last
@@ -121,19 +140,21 @@ def load_images(
         labels: one for each image, in the place of those of the data set.
         kvstore: connects the workers of a distributed run, each of which gets
             the minibatches of its own share; `None` for all images.
+        in_memory: as in `read_images`.
 
     Returns:
-        gluon.data.DataLoader: gives tuples (X, y), or X alone where there are
-        no labels. X is a float32 `mxnet.np.ndarray` in [-1, 1] of shape
-        (batch_size, channels, size, size), y an int32 one of shape
-        (batch_size,).
+        an iterable, every time anew, with a length. It gives tuples (X, y), or
+        X alone where there are no labels. X is a float32 `mxnet.np.ndarray` in
+        [-1, 1] of shape (batch_size, channels, size, size), y an int32 one of
+        shape (batch_size,).
 
     Raises:
         ValueError: if `batch_size` is below 1, or there is not a label for
-            each image.
+            each image; in the loop, if a file that is decoded there is
+            damaged.
         ValueError, OSError: as in `read_images`.
     """
-    images, own = read_images(name, size, train)
+    images, own = read_images(name, size, train, in_memory)
     labels = own if labels is None else labels
     return loader(images, labels, batch_size, shuffle, kvstore)
 
@@ -147,7 +168,7 @@ def loader(images, labels, batch_size, shuffle=True, kvstore=None):
         batch_size, shuffle, kvstore: as in `load_images`.
 
     Returns:
-        gluon.data.DataLoader: as `load_images` does.
+        as `load_images` does.
 
     Raises:
         ValueError: if `batch_size` is below 1, or there is not a label for
@@ -160,21 +181,59 @@ def loader(images, labels, batch_size, shuffle=True, kvstore=None):
             f'the labels have shape {labels.shape}, but there are '
             f'{len(images)} images: one label each is needed'
         )
-
-    def batchify(indices):
-        X = np.array(normalize(images[indices]))
-        if labels is None:
-            return X
-        return X, np.array(labels[indices], dtype='int32')
-
-    # It deals in indices, so that NumPy takes a minibatch at once, which is
-    # three times as fast as to stack its images.
-    return gluon.data.DataLoader(
-        own_share(range(len(images)), kvstore),
-        batch_size,
-        shuffle,
-        batchify_fn=batchify,
+    return _ImageMinibatches(
+        images,
+        labels,
+        # It deals in indices, so that NumPy takes a minibatch at once, which
+        # is three times as fast as to stack its images.
+        gluon.data.DataLoader(
+            own_share(range(len(images)), kvstore),
+            batch_size,
+            shuffle,
+            batchify_fn=list,
+        ),
     )
+
+
+class _ImageMinibatches:
+    def __init__(self, images, labels, batches):
+        self.images, self.labels, self.batches = images, labels, batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        # Not into the next epoch: its order is drawn when it begins, or else
+        # it would depend on who else draws random numbers in between.
+        ahead = functools.partial(_ahead, num_ahead=NUM_AHEAD)
+        cuts = ahead if isinstance(self.images, LazyImages) else map
+        for indices, X in cuts(self._cut, self.batches):
+            X = np.array(X)
+            if self.labels is None:
+                yield X
+            else:
+                yield X, np.array(self.labels[indices], dtype='int32')
+
+    def _cut(self, indices):
+        return indices, normalize(self.images[indices])
+
+
+def _ahead(function, inputs, num_ahead):
+    """Map a function in threads, `num_ahead` calls ahead of their use."""
+    # Pillow decodes without holding Python's lock, but for half of the time
+    # only: threads that have no core to themselves are in the way.
+    pool = concurrent.futures.ThreadPoolExecutor(joblib.cpu_count())
+    try:
+        calls = collections.deque()
+        for x in inputs:
+            calls.append(pool.submit(function, x))
+            if len(calls) > num_ahead:
+                yield calls.popleft().result()
+        while calls:
+            yield calls.popleft().result()
+    finally:
+        # If the loop is left early, no other call begins, and the threads end.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _check_batch_size(batch_size):
@@ -194,7 +253,43 @@ def normalize(images):
     return images.astype('float32') / 127.5 - 1
 
 
-def read_images(name=None, size=None, train=True):
+class LazyImages:
+    """Images that are decoded or scaled when somebody asks for them.
+
+    `numpy.asarray` reads all, in threads.
+
+    Args:
+        read: gives the pixels of image i, uint8 of shape (channels, size,
+            size); called by many threads.
+        shape: of all, (n, channels, size, size).
+        task: what that is called beside its progress bar.
+    """
+
+    def __init__(self, read, shape, task):
+        self.read, self.shape, self.task = read, shape, task
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, indices):
+        """Read the images of a list of indices, a `numpy.ndarray`."""
+        return self._fill(len(indices), map(self.read, indices))
+
+    def __array__(self, dtype=None):
+        # So many that no thread waits for the one that copies; but all at once
+        # would take memory, two kilobytes for each.
+        pixels = _ahead(self.read, range(len(self)), 64)
+        bar = tqdm(pixels, self.task, len(self), unit=' images', disable=None)
+        return self._fill(len(self), bar).astype(dtype or 'uint8', copy=False)
+
+    def _fill(self, n, pixels):
+        images = numpy.empty((n, *self.shape[1:]), 'uint8')
+        for i, image in enumerate(pixels):
+            images[i] = image
+        return images
+
+
+def read_images(name=None, size=None, train=True, in_memory=True):
     """Read all images of a data set, or of a folder.
 
     Args:
@@ -207,16 +302,21 @@ def read_images(name=None, size=None, train=True):
             others), and 64 for 'pokemon' and folders.
         train: whether to take the training set of 'mnist' and
             'fashion_mnist', or their test set; the others have none.
+        in_memory: whether to decode and scale all images now. If `None`, that
+            is done if they take half of the memory that is available, or
+            less.
 
     Returns:
         tuple: the images, a uint8 `numpy.ndarray` of shape (n, channels,
         size, size) with 1 channel if all are grey, else 3; and the labels,
         an int32 one of shape (n,), or `None` for 'pokemon' and folders. What
-        was transparent is white.
+        was transparent is white. If they are not decoded now, the images are
+        `LazyImages`.
 
     Raises:
         ValueError: if `size` is below 1, there is no test set, a folder holds
-            no images, or a file is damaged.
+            no images, or a file is damaged (with `LazyImages`, as late as it
+            is read).
         FileNotFoundError: if there is no such data set or folder.
         OSError: if a data set cannot be fetched.
     """
@@ -234,8 +334,43 @@ def read_images(name=None, size=None, train=True):
         images, labels = _read_mnist(name, train)
     else:
         folder = _pokemon() if name == 'pokemon' else _folder(name)
-        return _read_folder(folder, size or SIZE), None
-    return _resize(images[:, None], size), labels.astype('int32')
+        images, labels = _folder_images(folder, size or SIZE), None
+    if labels is not None:
+        images, labels = _resized(images, size), labels.astype('int32')
+    if in_memory is None:
+        in_memory = math.prod(images.shape) <= _memory() / 2
+    return numpy.asarray(images) if in_memory else images, labels
+
+
+def _memory(root='/'):
+    """Count the bytes that this process may take.
+
+    They are those that are free, or those that a control group, such as a
+    container's, is limited to, if these are fewer. (What is free of the limit
+    is not known: files that are only cached count as used.)
+    """
+
+    def text(path):
+        with contextlib.suppress(OSError):
+            return pathlib.Path(f'{root}/{path}').read_text()
+        return ''
+
+    free = re.findall(r'MemAvailable: *(\d+) kB', text('proc/meminfo'))
+    amounts = [1024 * int(number) for number in free]
+    for controllers, group in re.findall(
+        r'^\d+:(.*?):/(.*)$', text('proc/self/cgroup'), re.MULTILINE
+    ):
+        # Version 2 has one tree, version 1 a tree for each controller.
+        pattern = {
+            '': 'sys/fs/cgroup/{}/memory.max',
+            'memory': 'sys/fs/cgroup/memory/{}/memory.limit_in_bytes',
+        }.get(controllers)
+        path = pathlib.PurePath(group)
+        for folder in (path, *path.parents) if pattern else ():
+            limit = text(pattern.format(folder)).strip()
+            if limit.isdigit():  # rather than 'max', or nothing
+                amounts.append(int(limit))
+    return min(amounts, default=math.inf)
 
 
 def _root():
@@ -310,18 +445,16 @@ def _read_idx(path, ndim):
     return numpy.frombuffer(content, 'uint8', offset=start).reshape(shape)
 
 
-def _resize(images, size):
-    """Scale grey images, shape (n, 1, height, width), by Pillow."""
-    if size is None or images.shape[2:] == (size, size):
+def _resized(images, size):
+    """Scale grey images, shape (n, height, width), by Pillow."""
+    if size is None or images.shape[1:] == (size, size):
         # Not the bytes of the file, which cannot be written to
-        return images.copy()
-    resized = numpy.empty((len(images), 1, size, size), 'uint8')
-    for image, small in zip(
-        tqdm(images[:, 0], 'Scaling', unit=' images', disable=None),
-        resized[:, 0],
-    ):
-        small[:] = _scale(PIL.Image.fromarray(image), size)
-    return resized
+        return images[:, None].copy()
+
+    def read(i):
+        return numpy.asarray(_scale(PIL.Image.fromarray(images[i]), size))
+
+    return LazyImages(read, (len(images), 1, size, size), 'Scaling')
 
 
 def _scale(image, size):
@@ -363,7 +496,7 @@ def _pokemon():
     return folder
 
 
-def _read_folder(folder, size):
+def _folder_images(folder, size):
     paths = sorted(
         path
         for path in folder.rglob('*')
@@ -376,32 +509,24 @@ def _read_folder(folder, size):
             f'the folder {folder} holds no images: there must be files '
             f'{", ".join(SUFFIXES)} in it, or in the folders below'
         )
-    images = numpy.empty((len(paths), 3, size, size), 'uint8')
+    grey = all(_is_grey_file(path) for path in paths)
 
     def read(i):
-        image = _read_picture(paths[i], size)
-        images[i] = numpy.asarray(image.convert('RGB')).transpose(2, 0, 1)
-        return image.mode == 'L'
-
-    # Pillow decodes without holding Python's lock.
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        grey = list(
-            tqdm(
-                pool.map(read, range(len(paths))),
-                f'Reading {folder.name}',
-                total=len(paths),
-                unit=' images',
-                disable=None,
-            )
+        pixels = numpy.asarray(
+            _read_picture(paths[i], size).convert('L' if grey else 'RGB')
         )
-    return images[:, :1].copy() if all(grey) else images
+        return pixels if grey else pixels.transpose(2, 0, 1)
+
+    shape = len(paths), 1 if grey else 3, size, size
+    return LazyImages(read, shape, f'Reading {folder.name}')
 
 
-def _read_picture(path, size):
-    """Read one file as a Pillow image of mode L or RGB."""
+@contextlib.contextmanager
+def _opened(path):
+    """Open a picture; errors in the block name the file."""
     try:
         with PIL.Image.open(path) as image:
-            return _scale(_flatten(PIL.ImageOps.exif_transpose(image)), size)
+            yield image
     # Pillow's decoders raise errors of many kinds.
     except Exception as error:
         raise ValueError(
@@ -410,13 +535,30 @@ def _read_picture(path, size):
         ) from error
 
 
+def _is_grey_file(path):
+    """Look into its header, which takes a tenth of the time to decode it."""
+    with _opened(path) as image:
+        return _is_grey(image)
+
+
+def _read_picture(path, size):
+    """Read one file as a Pillow image of mode L or RGB."""
+    with _opened(path) as image:
+        return _scale(_flatten(PIL.ImageOps.exif_transpose(image)), size)
+
+
+def _is_grey(image):
+    # The last one is grey in more than 8 bits.
+    return image.mode in ('1', 'L', 'LA') or image.mode.startswith('I')
+
+
 def _flatten(image):
+    mode = 'L' if _is_grey(image) else 'RGB'
     if image.mode.startswith('I'):
-        # Grey in 16 bits, which `convert` would clip at 255
+        # 16 bits, which `convert` would clip at 255
         image = PIL.Image.fromarray(
             (numpy.asarray(image) >> 8).astype('uint8')
         )
-    mode = 'L' if image.mode in ('1', 'L', 'LA') else 'RGB'
     if image.has_transparency_data:
         white = PIL.Image.new('RGBA', image.size, 'white')
         white.alpha_composite(image.convert('RGBA'))

@@ -35,7 +35,6 @@ from d2l_gan.checkpoint import (
 from d2l_gan.checks import to_numpy
 from d2l_gan.data import NAMES
 from d2l_gan.files import replacing, write_text
-from d2l_gan.parallel import own_share
 from d2l_gan.systems import (
     POINT_SYSTEMS,
     System,
@@ -129,7 +128,7 @@ class RunFolder:
             # the system is refused before.
             System(system, (1, size, size), 1)
         set_seed(seed)
-        examples, labels = read_examples(system, data, size)
+        examples, labels = read_examples(system, data, size, in_memory=None)
         settings = {
             'system': system,
             'data': None if system in POINT_SYSTEMS else resolve(data),
@@ -197,7 +196,8 @@ class RunFolder:
         """
         set_seed(self.settings['seed'])
         examples, labels = read_examples(
-            *(self.settings[name] for name in ('system', 'data', 'size'))
+            *(self.settings[name] for name in ('system', 'data', 'size')),
+            in_memory=None,
         )
         found = list(examples.shape[1:]), count_classes(labels)
         kept = self.settings['shape'], self.settings['num_classes']
@@ -236,9 +236,7 @@ class RunFolder:
             ValueError, FloatingPointError: as `d2l_gan.train.train` does.
             OSError: if a file cannot be written.
         """
-        data_iter = self.system.minibatches(
-            *(own_share(part, kvstore) for part in self.data)
-        )
+        data_iter = self.system.minibatches(*self.data, kvstore=kvstore)
         shown = next(iter(self.system.minibatches(*self.data, NUM_SHOWN)))
         options = {
             'seed': self.settings['seed'],

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 621f04672259d91e.
+# Its text below this line has the SHA-256 064d9cf259a93cc3.
 
 import math
 import mxnet as mx
@@ -29,6 +29,7 @@ from d2l_gan.dcgan import (
 )
 from d2l_gan.deligan import MixtureLatent, RegularizedUpdate, alternate
 from d2l_gan.mlp import RECIPES, mlp_discriminator, mlp_generator
+from d2l_gan.parallel import own_share
 from d2l_gan.train import draw_gaussian, normal_latent, set_seed, train
 from mxnet import init
 from mxnet.gluon import nn
@@ -170,7 +171,7 @@ POINT_SYSTEMS = {
 SYSTEMS = {**POINT_SYSTEMS, **IMAGE_SYSTEMS}
 
 
-def read_examples(name, data=None, size=None):
+def read_examples(name, data=None, size=None, in_memory=True):
     """Read what a system learns from.
 
     Args:
@@ -178,11 +179,13 @@ def read_examples(name, data=None, size=None):
         data, size: which images, as `name` and `size` in `read_images`; but
             without a `size` they are scaled up to one that suits the
             convolutional systems, the next power of two, at least 16.
+        in_memory: as in `read_images`.
 
     Returns:
         tuple: the examples, a numpy.ndarray, uint8 of shape (n, channels,
         size, size) for images and float32 of shape (n, 2) for points, which
-        are drawn anew; and the labels, or `None`, as in `read_images`.
+        are drawn anew, or `LazyImages`; and the labels, or `None`, as in
+        `read_images`.
 
     Raises:
         ValueError, OSError: as in `read_images`.
@@ -191,10 +194,10 @@ def read_examples(name, data=None, size=None):
     """
     if name in POINT_SYSTEMS:
         return draw_gaussian().asnumpy(), None
-    images, labels = read_images(data, size)
+    images, labels = read_images(data, size, in_memory=in_memory)
     suitable = max(16, 2 ** math.ceil(math.log2(images.shape[-1])))
     if size is None and images.shape[-1] != suitable:
-        images, labels = read_images(data, suitable)
+        images, labels = read_images(data, suitable, in_memory=in_memory)
     return images, labels
 
 
@@ -248,12 +251,14 @@ class System:
         for net in (self.net_D, self.net_G, self.generator):
             net.hybridize()
 
-    def minibatches(self, examples, labels=None, batch_size=None):
+    def minibatches(self, examples, labels=None, batch_size=None,
+                    kvstore=None):
         """Give examples as the minibatches that the networks expect.
 
         Args:
             examples, labels: as `read_examples` gives them.
             batch_size: the system's own if `None`.
+            kvstore: as in `load_images`.
 
         Returns:
             An iterator for `train`, with a length.
@@ -263,9 +268,10 @@ class System:
                 if a system that takes orders gets no labels.
         """
         batch_size = batch_size or self.batch_size
-        data_iter = (loader(examples, labels, batch_size)
+        data_iter = (loader(examples, labels, batch_size, kvstore=kvstore)
                      if len(self.shape) == 3
-                     else load_array((examples,), batch_size))
+                     else load_array((own_share(examples, kvstore),),
+                                     batch_size))
         return (LabelledImages(data_iter, self.num_classes)
                 if self.takes_orders else data_iter)
 

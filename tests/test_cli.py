@@ -11,7 +11,7 @@ import pytest
 from mxnet import gluon, np
 
 import d2l_gan.run
-from d2l_gan import classifier, parallel
+from d2l_gan import classifier, data, parallel
 from d2l_gan.checkpoint import load_network
 from d2l_gan.cli import main
 from d2l_gan.dcgan import AveragedStep
@@ -167,6 +167,16 @@ def test_the_same_seed_gives_the_same_run(images):
     first, again, other = map(weights, ('first', 'again', 'other'))
     for a, b, c in zip(first, again, other):
         assert (a == b).all() and (a != c).any()
+
+
+def test_images_that_do_not_fit_into_memory(images, monkeypatch):
+    train = f'train mlp-deep --data {images} --size 8 --epochs 2'
+    assert run(f'{train} --out cut') == 0
+    monkeypatch.setattr(data, '_memory', lambda: 0)
+    assert run(f'{train} --out decoded') == 0
+    assert isinstance(RunFolder.open('decoded').data[0], data.LazyImages)
+    for a, b in zip(weights('cut'), weights('decoded')):
+        numpy.testing.assert_array_equal(a, b)
 
 
 def test_a_run_that_was_interrupted_goes_on(images, monkeypatch, capsys):

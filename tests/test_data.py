@@ -8,6 +8,7 @@ import re
 import struct
 import threading
 import zipfile
+from types import SimpleNamespace
 
 import numpy
 import PIL.Image
@@ -17,7 +18,8 @@ from mxnet import gluon, np, npx
 from tqdm import tqdm
 
 from d2l_gan import data
-from d2l_gan.data import load_array, load_images, read_images
+from d2l_gan.data import LazyImages, load_array, load_images, read_images
+from d2l_gan.train import set_seed
 
 npx.set_np()
 
@@ -256,7 +258,6 @@ def test_pixels_become_numbers_from_minus_one_to_one(root):
 def test_without_labels_there_is_x_alone(tmp_path):
     picture(tmp_path / '1.png', RED)
     loader = load_images(2, tmp_path, 4)
-    assert isinstance(loader, gluon.data.DataLoader)
     (X,) = loader
     assert X.shape == (1, 3, 4, 4)
     assert (X[0, 0] == 1).all() and (X[0, 1:] == -1).all()
@@ -300,6 +301,240 @@ def test_shuffling_is_seeded_and_keeps_pairs_together():
     )
     assert (first != second).any()
     numpy.testing.assert_array_equal(numpy.sort(first), numpy.sort(second))
+
+
+# ----- more than fits into memory
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """A folder of 11 images of noise, in colour."""
+    rng = numpy.random.RandomState(0)
+    for i in range(11):
+        pixels = rng.randint(256, size=(6, 6, 3)).astype('uint8')
+        PIL.Image.fromarray(pixels).save(tmp_path / f'{i:02}.png')
+    return tmp_path
+
+
+@pytest.fixture
+def threads():
+    """A function that gives the threads begun since, but for MXNet's."""
+    before = set(threading.enumerate())
+    return lambda: set(threading.enumerate()) - before
+
+
+def two_epochs(data_iter):
+    """Two epochs of minibatches, and the random state that they leave."""
+    set_seed(3)
+    minibatches = []
+    for _ in range(2):
+        for minibatch in data_iter:
+            pair = minibatch if isinstance(minibatch, tuple) else (minibatch,)
+            minibatches.append([part.asnumpy() for part in pair])
+        minibatches.append([numpy.random.rand(1)])
+    return minibatches
+
+
+@pytest.mark.parametrize('ahead', [1, 2, 8])
+@pytest.mark.parametrize('shuffle', [True, False])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        {'labels': list(range(11))},
+        {'kvstore': SimpleNamespace(rank=1, num_workers=2)},
+    ],
+    ids=['alone', 'labels', 'share'],
+)
+def test_minibatches_decoded_ahead_are_the_same(
+    noise, options, shuffle, ahead, monkeypatch
+):
+    monkeypatch.setattr(data, 'NUM_AHEAD', ahead)
+    loaders = [
+        load_images(4, noise, 5, shuffle, in_memory=in_memory, **options)
+        for in_memory in (True, False)
+    ]
+    # 11 = 4 + 4 + 3, and of two workers each has 5 = 4 + 1.
+    assert [len(loader) for loader in loaders] == [
+        3 - ('kvstore' in options)
+    ] * 2
+    cut, decoded = map(two_epochs, loaders)
+    assert len(cut) == len(decoded) == 2 * (len(loaders[0]) + 1)
+    for a, b in zip(cut, decoded):
+        assert len(a) == len(b)
+        for x, y in zip(a, b):
+            assert x.dtype == y.dtype
+            numpy.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize('mode, channels', [('L', 1), ('RGB', 3)])
+def test_lazy_images_are_those_of_the_array(tmp_path, mode, channels):
+    # Grey ones come first, so that the last one alone gives all their colour.
+    picture(tmp_path / '1.png', (100, 255), 'LA')
+    picture(tmp_path / '2.png', 0x6450, 'I;16')
+    picture(tmp_path / '3.png', 7 if mode == 'L' else RED, mode)
+    images, _ = read_images(tmp_path, 4)
+    lazy, labels = read_images(tmp_path, 4, in_memory=False)
+    assert isinstance(lazy, LazyImages) and labels is None
+    assert lazy.shape == images.shape == (3, channels, 4, 4)
+    some = lazy[[2, 0]]
+    assert some.dtype == 'uint8'
+    numpy.testing.assert_array_equal(some, images[[2, 0]])
+
+
+def test_data_sets_are_scaled_ahead(root):
+    images, labels = read_images('digits', 16)
+    lazy, own = read_images('digits', 16, in_memory=False)
+    assert isinstance(lazy, LazyImages) and lazy.shape == images.shape
+    numpy.testing.assert_array_equal(lazy[[3, 1796]], images[[3, 1796]])
+    numpy.testing.assert_array_equal(own, labels)
+    # What is not scaled is there already.
+    assert isinstance(read_images(in_memory=False)[0], numpy.ndarray)
+
+
+def test_half_of_the_memory_is_for_images(noise, monkeypatch):
+    # 11 images of 3 * 5 * 5 bytes take 825.
+    for memory, kind in ((1650, numpy.ndarray), (1649, LazyImages)):
+        monkeypatch.setattr(data, '_memory', lambda memory=memory: memory)
+        assert isinstance(read_images(noise, 5, in_memory=None)[0], kind)
+        # Who does not ask gets an array.
+        assert isinstance(read_images(noise, 5)[0], numpy.ndarray)
+    read = []
+    monkeypatch.setattr(data, '_read_picture', lambda *args: read.append(args))
+    load_images(4, noise, 5)
+    assert read == []
+
+
+@pytest.mark.parametrize(
+    'files, amount',
+    [
+        ({}, float('inf')),
+        (
+            {'proc/meminfo': 'MemFree: 1 kB\nMemAvailable:   3000 kB\n'},
+            3072000,
+        ),
+        (
+            {
+                'proc/meminfo': 'MemAvailable: 3000 kB\n',
+                'proc/self/cgroup': '0::/\n',
+                'sys/fs/cgroup/memory.max': '5000\n',
+            },
+            5000,
+        ),
+        # The limit of a group above holds, too.
+        (
+            {
+                'proc/meminfo': 'MemAvailable: 3000 kB\n',
+                'proc/self/cgroup': '0::/jobs/7\n',
+                'sys/fs/cgroup/jobs/7/memory.max': 'max\n',
+                'sys/fs/cgroup/jobs/memory.max': '6000\n',
+            },
+            6000,
+        ),
+        # Version 1, and a limit that is none
+        (
+            {
+                'proc/meminfo': 'MemAvailable: 3000 kB\n',
+                'proc/self/cgroup': '4:memory:/a\n3:cpu,cpuacct:/b\n0::/\n',
+                'sys/fs/cgroup/memory/a/memory.limit_in_bytes': '7000\n',
+                'sys/fs/cgroup/memory/memory.limit_in_bytes': f'{2**63 - 1}',
+            },
+            7000,
+        ),
+    ],
+    ids=range(5),
+)
+def test_how_much_memory_there_is(tmp_path, files, amount):
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    assert data._memory(tmp_path) == amount
+
+
+def test_calls_are_made_ahead_but_not_far(monkeypatch):
+    monkeypatch.setattr(data.joblib, 'cpu_count', lambda: 2)
+    begun = []
+    # Each call waits for its neighbour, so that one at a time would not do.
+    pairs = [threading.Barrier(2, timeout=60) for _ in range(10)]
+
+    def square(i):
+        pairs[i // 2].wait()
+        return i * i
+
+    numbers = (begun.append(i) or i for i in range(20))
+    squares = data._ahead(square, numbers, 3)
+    assert begun == []
+    for i in range(20):
+        assert next(squares) == i * i
+        # The number itself, and three more
+        assert begun == list(range(min(i + 4, 20)))
+    assert next(squares, None) is None
+
+
+def test_calls_that_nobody_waits_for_do_not_begin(monkeypatch, threads):
+    monkeypatch.setattr(data.joblib, 'cpu_count', lambda: 1)
+    begun, second, left = [], threading.Event(), threading.Event()
+
+    def call(i):
+        begun.append(i)
+        if i == 1:
+            second.set()
+            assert left.wait(60)
+        return i
+
+    calls = data._ahead(call, range(9), 3)
+    assert next(calls) == 0
+    assert second.wait(60)
+    (thread,) = threads()
+    calls.close()
+    left.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert begun == [0, 1]
+
+
+def test_a_loop_that_is_left_early_ends_its_threads(
+    noise, monkeypatch, threads
+):
+    monkeypatch.setattr(data, 'NUM_AHEAD', 1)
+    read, calls = data._read_picture, threading.Semaphore(0)
+
+    def reading(*args):
+        calls.release()
+        return read(*args)
+
+    monkeypatch.setattr(data, '_read_picture', reading)
+    for X in load_images(3, noise, 5, in_memory=False):
+        assert X.shape == (3, 3, 5, 5)
+        # Of the four minibatches, this one and one more are decoded.
+        for _ in range(6):
+            assert calls.acquire(timeout=60)
+        assert threads()
+        break
+    for thread in threads():
+        thread.join(60)
+    assert threads() == set()
+    assert not calls.acquire(blocking=False)
+
+
+def test_a_damaged_file_that_is_found_late(noise, threads):
+    broken = noise / '09.png'
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:50])
+    data_iter = load_images(4, noise, 5, shuffle=False, in_memory=False)
+    for _ in range(2):
+        minibatches = iter(data_iter)
+        assert len(next(minibatches)) == len(next(minibatches)) == 4
+        with pytest.raises(
+            ValueError, match=f'{broken} cannot be read as an image .*: remove'
+        ):
+            next(minibatches)
+    for thread in threads():
+        thread.join(60)
+    assert threads() == set()
+    broken.write_bytes(whole)
+    assert [len(X) for X in data_iter] == [4, 4, 3]
 
 
 # ----- bad input
