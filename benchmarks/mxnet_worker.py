@@ -11,7 +11,6 @@ import numpy
 import PIL.Image
 from d2l import mxnet as d2l
 from mxnet import gluon, np, npx
-from mxnet.gluon import nn
 from turns import Minibatches, Turns
 
 from d2l_gan.checks import real_examples
@@ -25,34 +24,28 @@ from d2l_gan.conditional import (
 from d2l_gan.data import load_array, load_images
 from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
 from d2l_gan.mlp import mlp_discriminator, mlp_generator
+from d2l_gan.systems import DCGAN_SETTINGS, SYSTEMS
 from d2l_gan.train import adversarial_step, normal_latent, train
 
 npx.set_np()
 
 
-def networks(kind, shape, n):
-    """Give the discriminator and the generator of a workload.
+def system(kind, shape, n):
+    """Give the networks of a workload, and arguments of `train`, by name.
 
-    Those of the Gaussian demo and the DCGAN are d2l's, layer by layer.
+    The networks of the Gaussian demo and the DCGAN are d2l's, layer by layer.
     """
     if kind == 'gaussian':
-        net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
-        net_D.add(
-            nn.Dense(5, activation='tanh'),
-            nn.Dense(3, activation='tanh'),
-            nn.Dense(1),
-        )
-        net_G.add(nn.Dense(2))
-        return net_D, net_G
+        return SYSTEMS['gaussian-published'](shape, 0)
     if kind == 'mlp':
-        return mlp_discriminator((n,)), mlp_generator(shape, (n,))
-    net_G = dcgan_generator(shape, n)
-    if kind == 'conditional':
-        return (
-            ConditionalDiscriminator(shape, 10, n),
-            ConditionalGenerator(net_G, 10),
-        )
-    return dcgan_discriminator(shape, n, first_batch_norm=True), net_G
+        net_D, net_G = mlp_discriminator((n,)), mlp_generator(shape, (n,))
+    elif kind == 'conditional':
+        net_D = ConditionalDiscriminator(shape, 10, n)
+        net_G = ConditionalGenerator(dcgan_generator(shape, n), 10)
+    else:
+        net_D = dcgan_discriminator(shape, n, first_batch_norm=True)
+        net_G = dcgan_generator(shape, n)
+    return {'net_D': net_D, 'net_G': net_G, **DCGAN_SETTINGS}
 
 
 def minibatches(contestant, kind, shape, batch_size, num_examples):
@@ -92,24 +85,23 @@ def plain_step(*arguments):
 
 def main(loop, contestant, kind, shape, n, batch_size, num_examples, per_turn):
     """Take turns with a loop that is called as `train` is."""
-    net_D, net_G = networks(kind, shape, n)
+    given = system(kind, shape, n)
     data_iter = minibatches(contestant, kind, shape, batch_size, num_examples)
     conditional = kind == 'conditional'
-    gaussian = kind == 'gaussian'
     options = {
         'plain': {'step': plain_step},
         'bfloat16': {'dtype': 'bfloat16'},
     }
     loop(
-        net_D,
-        net_G,
+        given['net_D'],
+        given['net_G'],
         Minibatches(Turns(), data_iter, per_turn),
         sys.maxsize,
-        0.05 if gaussian else 2e-4,
-        0.005 if gaussian else 2e-4,
-        2 if gaussian else 100,
+        given['lr_D'],
+        given['lr_G'],
+        given['latent_dim'],
         real_examples(next(iter(data_iter))),
-        beta1=0.9 if gaussian else 0.5,
+        beta1=given['beta1'],
         loss=FakeClassLoss() if conditional else gluon.loss.SigmoidBCELoss(),
         latent=labelled_latent(10) if conditional else normal_latent,
         animator=False,

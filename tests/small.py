@@ -18,19 +18,23 @@ from d2l_gan.data import load_images
 from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
 from d2l_gan.deligan import MixtureLatent, RegularizedUpdate, ThresholdStep
 from d2l_gan.mlp import fresh_latent_step, mlp_discriminator, mlp_generator
+from d2l_gan.systems import gaussian_system
 from d2l_gan.train import train
 
 npx.set_np()
 
 
+def point_networks(*widths):
+    """A discriminator of these widths and a linear generator, of points."""
+    system = gaussian_system((2,), 0, widths, lr_D=0.05, beta1=0.9)
+    return system['net_D'], system['net_G']
+
+
 def gaussian():
-    """The first chapter's system, on 100 points."""
-    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
-    net_D.add(nn.Dense(5, activation='tanh'), nn.Dense(1))
-    net_G.add(nn.Dense(2))
+    """The first chapter's system, with one layer less and on 100 points."""
     points = numpy.random.RandomState(0).normal(1, 2, (100, 2))
     data_iter = d2l.load_array((np.array(points, dtype='float32'),), 8)
-    return net_D, net_G, data_iter, {'lr_D': 0.05, 'latent_dim': 2}
+    return *point_networks(5), data_iter, {'lr_D': 0.05, 'latent_dim': 2}
 
 
 def mlp():

@@ -4,6 +4,7 @@ import pathlib
 import mxnet as mx
 import numpy
 import pytest
+import small
 from d2l import mxnet as d2l
 from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
@@ -40,14 +41,7 @@ def refuse(*_):
 
 
 def gaussian():
-    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
-    net_D.add(
-        nn.Dense(5, activation='tanh'),
-        nn.Dense(3, activation='tanh'),
-        nn.Dense(1),
-    )
-    net_G.add(nn.Dense(2))
-    return net_D, net_G
+    return small.point_networks(5, 3)
 
 
 def mlp(recipe):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import small
 from mxnet import np, npx
 from mxnet.gluon import nn
 
@@ -48,13 +49,6 @@ def two_cores(monkeypatch):
     threads._set(2)
     yield
     threads._set(before)
-
-
-def dense_networks():
-    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
-    net_D.add(nn.Dense(5, activation='tanh'), nn.Dense(1))
-    net_G.add(nn.Dense(2))
-    return net_D, net_G
 
 
 def ready(net_D, net_G, X, Z):
@@ -106,7 +100,7 @@ def test_a_warning_if_mxnet_came_first_and_takes_fewer(cores, warned):
 
 def test_small_networks_get_one_thread_large_ones_all():
     X, Z = np.ones((8, 2)), np.ones((8, 2))
-    threads.suit(*ready(*dense_networks(), X, Z))
+    threads.suit(*ready(*small.point_networks(5), X, Z))
     assert engine_threads() == 1
     shape = (1, 32, 32)
     X, Z = np.ones((64, *shape)), np.ones((64, 100))
@@ -117,7 +111,7 @@ def test_small_networks_get_one_thread_large_ones_all():
 
 def test_the_numbers_of_a_forward_pass_are_counted():
     net_D, net_G, X, Z = ready(
-        *dense_networks(), np.ones((8, 2)), np.ones((8, 3))
+        *small.point_networks(5), np.ones((8, 2)), np.ones((8, 3))
     )
     # The inputs, the parameters and the outputs of each operator
     assert threads._numbers(net_G, Z) == 8 * 3 + (2 * 3 + 2) + 8 * 2
@@ -148,7 +142,9 @@ def test_training_takes_one_thread_and_gives_the_others_back(fails):
 
     arguments = [np.ones((8, 2))] * 2, 1, 0.01, 0.01, 2, np.ones((8, 2))
     try:
-        train(*dense_networks(), *arguments, latent=latent, animator=False)
+        train(
+            *small.point_networks(5), *arguments, latent=latent, animator=False
+        )
     except KeyboardInterrupt:
         assert fails
     assert during == [2, 1]
@@ -164,5 +160,5 @@ def test_the_setting_of_the_user_is_not_touched_in_training(monkeypatch):
         return normal_latent(*arguments)
 
     arguments = [np.ones((8, 2))] * 2, 1, 0.01, 0.01, 2, np.ones((8, 2))
-    train(*dense_networks(), *arguments, latent=latent, animator=False)
+    train(*small.point_networks(5), *arguments, latent=latent, animator=False)
     assert during == [2, 2]

@@ -12,36 +12,32 @@ import small
 from d2l import mxnet as d2l
 from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
+from small import weights
 
-from d2l_gan.train import Recorder, set_seed, train, update_D, update_G
+from d2l_gan.train import (
+    Recorder,
+    draw_gaussian,
+    set_seed,
+    train,
+    update_D,
+    update_G,
+)
 
 npx.set_np()
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def gaussian_data(n=1000):
-    A, b = np.array([[1, 2], [-0.1, 0.5]]), np.array([1, 2])
-    return np.dot(np.random.normal(0, 1, (n, 2)), A) + b
-
-
-def networks(out=2):
+def networks():
+    """Those of d2l, which are no hybrid ones."""
     net_D, net_G = nn.Sequential(), nn.Sequential()
     net_D.add(
         nn.Dense(5, activation='tanh'),
         nn.Dense(3, activation='tanh'),
         nn.Dense(1),
     )
-    net_G.add(nn.Dense(out))
+    net_G.add(nn.Dense(2))
     return net_D, net_G
-
-
-def weights(*nets):
-    return [
-        parameter.data().asnumpy()
-        for net in nets
-        for parameter in net.collect_params().values()
-    ]
 
 
 def run_steps(step_D, step_G, steps, batch_size=8):
@@ -59,7 +55,7 @@ def run_steps(step_D, step_G, steps, batch_size=8):
     )
     losses = []
     for _ in range(steps):
-        X = gaussian_data(batch_size)
+        X = draw_gaussian(batch_size)
         Z = np.random.normal(0, 1, (batch_size, 2))
         losses += [
             step_D(X, Z, net_D, net_G, loss, trainer_D),
@@ -188,7 +184,7 @@ def d2l_loop(net_D, net_G, data_iter, num_epochs, lr_D, lr_G):
 def test_train_gives_the_losses_of_d2l_s_loop():
     # 100 is no multiple of 8: the last minibatch has 4 examples.
     set_seed(3)
-    data = gaussian_data(100)
+    data = draw_gaussian(100)
     nets, oracle = networks(), networks()
     set_seed(4)
     history = train(
@@ -206,7 +202,7 @@ def test_train_gives_the_losses_of_d2l_s_loop():
 
 
 def test_train_takes_tuples_with_labels():
-    data = gaussian_data(64)
+    data = draw_gaussian(64)
     results = []
     for arrays in ((data,), (data, np.arange(64))):
         set_seed(5)
@@ -219,7 +215,7 @@ def test_train_takes_tuples_with_labels():
 
 
 def test_beta1_reaches_both_optimizers():
-    data, results = gaussian_data(64), []
+    data, results = draw_gaussian(64), []
     for beta1 in (0.9, 0.5):
         set_seed(5)
         nets = networks()
@@ -234,7 +230,7 @@ def test_beta1_reaches_both_optimizers():
 
 def test_the_device_is_an_argument():
     # A second CPU context stands for another device.
-    data = gaussian_data(16)
+    data = draw_gaussian(16)
     nets = networks()
     train(
         *nets, d2l.load_array((data,), 8), 1, 0.05, 0.005, 2, data,
@@ -246,7 +242,7 @@ def test_the_device_is_an_argument():
 
 
 def test_d2l_s_own_cell_runs_and_prints(capsys):
-    data = gaussian_data(40)
+    data = draw_gaussian(40)
     net_D, net_G = networks()
     train(net_D, net_G, d2l.load_array((data,), 8), 2, 0.05, 0.005, 2,
           data[:10].asnumpy())  # fmt: skip
@@ -297,10 +293,8 @@ def test_the_chapter_s_settings_reach_the_truth():
     cov = A.T @ A
     for seed in (20, 21, 22):
         set_seed(seed)
-        data = gaussian_data().asnumpy()
-        net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
-        net_D.add(nn.Dense(32, activation='tanh'), nn.Dense(1))
-        net_G.add(nn.Dense(2))
+        data = draw_gaussian().asnumpy()
+        net_D, net_G = small.point_networks(32)
         net_D.hybridize()
         train(
             net_D, net_G, d2l.load_array((data,), 8), 20, 0.02, 0.005, 2,
@@ -316,7 +310,7 @@ def test_the_chapter_s_settings_reach_the_truth():
 
 
 def test_the_parts_of_the_loop_can_be_exchanged():
-    data, seen = gaussian_data(40), []
+    data, seen = draw_gaussian(40), []
 
     def latent(batch_size, latent_dim, ctx):
         return np.full((batch_size, latent_dim), 3.0, ctx=ctx)
@@ -340,7 +334,7 @@ def test_the_parts_of_the_loop_can_be_exchanged():
 def test_a_recorder_keeps_the_fakes_of_every_epoch():
     set_seed(3)
     net_D, net_G = networks()
-    X = gaussian_data(40)
+    X = draw_gaussian(40)
     recorder = Recorder()
     train(
         net_D, net_G, d2l.load_array((X.asnumpy(),), 8), 3, 0.05, 0.005, 2,

@@ -31,19 +31,14 @@ npx.set_np()
 XAVIER = init.Xavier('gaussian', 'in', 2)
 
 
-def demo(num_points=1000, num_epochs=4, widths=(32,), lr_D=0.02, **settings):
-    """The demo of the first chapter."""
-    A, b = numpy.array([[1, 2], [-0.1, 0.5]]), numpy.array([1, 2])
-    X = (numpy.random.normal(size=(num_points, 2)) @ A + b).astype('float32')
-    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
-    for width in widths:
-        net_D.add(nn.Dense(width, activation='tanh'))
-    net_D.add(nn.Dense(1))
-    net_G.add(nn.Dense(2))
-    return train(
-        net_D, net_G, d2l.load_array((X,), 8), num_epochs, lr_D, 0.005, 2, X,
-        animator=False, **settings,
-    )  # fmt: skip
+def demo(name='gaussian', **options):
+    """The demo of the first chapter, for 500 minibatches."""
+    points, _ = read_examples(name)
+    system = System(name, points.shape[1:])
+    data_iter = system.minibatches(points)
+    return system.train(
+        data_iter, 4, next(iter(data_iter)), animator=False, **options
+    )
 
 
 def digits(lr_D, lr_G, num_epochs=12):
@@ -210,9 +205,9 @@ def test_a_progress_bar_steps_aside(capsys, monkeypatch):
 @pytest.mark.parametrize('seed', [1, 2])
 def test_no_false_alarm_in_the_first_chapter(seed):
     set_seed(seed)
-    assert demo(beta1=0.5)['warnings'] == []
+    assert demo()['warnings'] == []
     # The published settings stop on the way, but their samples do differ.
-    assert demo(widths=(5, 3), lr_D=0.05)['warnings'] == []
+    assert demo('gaussian-published')['warnings'] == []
 
 
 @pytest.mark.parametrize('name', ['mlp-small', 'mlp-less-momentum', 'deligan',
