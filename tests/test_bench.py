@@ -1,16 +1,14 @@
 """The benchmark, on small hand-made cases and once in a short run."""
 
 import json
-import os
-import pathlib
-import subprocess
 import sys
 
 import pytest
 from mxnet import np, npx
 from mxnet.gluon import nn
+from processes import ROOT, python
 
-BENCHMARKS = pathlib.Path(__file__).parents[1] / 'benchmarks'
+BENCHMARKS = ROOT / 'benchmarks'
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +90,12 @@ def test_a_worker_that_fails_leaves_its_last_words():
 
 
 def test_a_short_run(tmp_path):
-    environment = {**os.environ, 'TORCH': ''}
     script, workload = BENCHMARKS / 'speed.py', 'Gaussian demo'
-    command = [sys.executable, script, '--quick', '--workloads', workload]
-    command += ['--contestants', 'd2l', 'fast', 'torch']
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    status, out, err = python(
+        script, '--quick', '--workloads', workload,
+        '--contestants', 'd2l', 'fast', 'torch', cwd=tmp_path, TORCH='',
+    )  # fmt: skip
+    assert status == 0, err
     folder = tmp_path / '_build/bench'
     runs = json.loads((folder / 'speed.json').read_text())['workloads']
     for name in ('d2l', 'fast'):
@@ -109,7 +105,7 @@ def test_a_short_run(tmp_path):
         assert all(
             0 < turn['resident'] <= turn['peak'] < 1e9 for turn in turns
         )
-    assert done.stdout.startswith((folder / 'speed.txt').read_text())
+    assert out.startswith((folder / 'speed.txt').read_text())
     assert (folder / 'speed.png').read_bytes().startswith(b'\x89PNG')
     assert sorted(path.name for path in folder.iterdir()) == [
         'speed.json', 'speed.png', 'speed.txt',

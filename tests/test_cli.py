@@ -1,7 +1,6 @@
 import json
 import os
 import pathlib
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -9,6 +8,7 @@ import numpy
 import PIL.Image
 import pytest
 from mxnet import gluon, np
+from processes import ROOT, python
 
 import d2l_gan.run
 from d2l_gan import classifier, data, parallel
@@ -19,8 +19,6 @@ from d2l_gan.evaluate import frechet_distance
 from d2l_gan.run import RunAnimator, RunFolder
 from d2l_gan.systems import SYSTEMS
 from d2l_gan.train import GAUSSIAN
-
-ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -76,20 +74,9 @@ def assert_fails(capsys, line, status, *messages):
         assert message in error
 
 
-def python(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        **options,
-    )
-
-
 def test_help_does_not_wait_for_mxnet():
     for command in ('', "'train', "):
-        process = python(
+        _, out, err = python(
             '-c',
             'import sys, d2l_gan.cli\n'
             'try:\n'
@@ -97,14 +84,14 @@ def test_help_does_not_wait_for_mxnet():
             'except SystemExit as end:\n'
             "    print(end.code, 'mxnet' in sys.modules)",
         )
-        assert process.stdout.startswith('usage: d2l-gan'), process.stderr
-        assert process.stdout.endswith('0 False\n')
+        assert out.startswith('usage: d2l-gan'), err
+        assert out.endswith('0 False\n')
 
 
 def test_the_module_is_the_command():
-    process = python('-m', 'd2l_gan', 'sample', 'runs/none')
-    assert process.returncode == 1 and process.stdout == ''
-    assert process.stderr == (
+    status, out, err = python('-m', 'd2l_gan', 'sample', 'runs/none')
+    assert status == 1 and out == ''
+    assert err == (
         'd2l-gan: error: there is no run in runs/none: check the path, or '
         'train a system first\n'
     )

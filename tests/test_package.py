@@ -1,33 +1,21 @@
 """The package as others install and import it."""
 
-import pathlib
 import shutil
-import subprocess
-import sys
 import zipfile
 
 import pytest
-
-ROOT = pathlib.Path(__file__).parent.parent
-
-
-def python(code, **options):
-    return subprocess.run(
-        [sys.executable, '-c', code],
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
+from processes import ROOT, python
 
 
 def test_the_import_of_the_readme_works_in_a_new_process(tmp_path):
-    run = python(
+    status, out, err = python(
+        '-c',
         'from d2l_gan.train import update_D, update_G, train\n'
         'print(train.__module__)',
         cwd=tmp_path,
+        PYTHONPATH='',  # as installed
     )
-    assert (run.returncode, run.stdout) == (0, 'd2l_gan.train\n'), run.stderr
+    assert (status, out) == (0, 'd2l_gan.train\n'), err
 
 
 @pytest.mark.parametrize(
@@ -36,23 +24,20 @@ def test_the_import_of_the_readme_works_in_a_new_process(tmp_path):
 def test_numpy_bool_comes_back_where_it_is_gone(tmp_path, version, cured):
     # A NumPy that says it is new and has no `bool`, as 1.24 to 1.26 do.
     (tmp_path / 'numpy.py').write_text(f'__version__ = {version!r}\n')
-    run = python(
-        'import sys\n'
-        f'sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n'
-        'import d2l_gan, numpy\n'
-        "print(getattr(numpy, 'bool', None) is bool)",
+    _, out, err = python(
+        '-c',
+        "import d2l_gan, numpy\nprint(getattr(numpy, 'bool', None) is bool)",
+        PYTHONPATH=f'{tmp_path}:{ROOT}',
     )
-    assert run.stdout == f'{cured}\n', run.stderr
+    assert out == f'{cured}\n', err
 
 
 def test_the_wheel_holds_what_it_needs(tmp_path):
     for name in ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE'):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / 'd2l_gan', tmp_path / 'd2l_gan')
-    subprocess.run(
-        [sys.executable, 'setup.py', '--quiet', 'bdist_wheel'],
-        cwd=tmp_path, capture_output=True, check=True,
-    )  # fmt: skip
+    status, _, err = python('setup.py', '--quiet', 'bdist_wheel', cwd=tmp_path)
+    assert status == 0, err
     (wheel,) = (tmp_path / 'dist').glob('*.whl')
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -66,10 +51,5 @@ def test_the_wheel_holds_what_it_needs(tmp_path):
 
 def test_code_and_layout_are_as_ruff_wants_them():
     for command in (['check'], ['format', '--check']):
-        run = subprocess.run(
-            [sys.executable, '-m', 'ruff', *command, ROOT],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stdout + run.stderr
+        status, out, err = python('-m', 'ruff', *command, ROOT)
+        assert status == 0, out + err

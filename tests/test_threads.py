@@ -2,13 +2,12 @@
 
 import ctypes
 import os
-import subprocess
-import sys
 
 import pytest
 import small
 from mxnet import np, npx
 from mxnet.gluon import nn
+from processes import python
 
 from d2l_gan import threads
 from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
@@ -24,21 +23,11 @@ def engine_threads():
     return seen[0]
 
 
-def python(code, **environment):
-    """Run code without this process's own setting; gives its output."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.endswith('NUM_THREADS')
-    }
-    run = subprocess.run(
-        [sys.executable, '-c', f'import os, warnings\n{code}'],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**inherited, **environment},
-    )
-    return run.stdout + run.stderr
+def output(code, **variables):
+    """Of code that a fresh process runs."""
+    status, out, err = python('-c', f'import os\n{code}', **variables)
+    assert status == 0, err
+    return out + err
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +49,9 @@ def ready(net_D, net_G, X, Z):
 
 def test_the_package_asks_for_the_cores_of_the_process():
     code = 'import d2l_gan; print(os.environ["OMP_NUM_THREADS"])'
-    assert 1 <= int(python(code)) <= len(os.sched_getaffinity(0))
+    assert 1 <= int(output(code)) <= len(os.sched_getaffinity(0))
     one = min(os.sched_getaffinity(0))
-    assert python(f'os.sched_setaffinity(0, {{{one}}})\n{code}') == '1\n'
+    assert output(f'os.sched_setaffinity(0, {{{one}}})\n{code}') == '1\n'
 
 
 def test_a_number_that_the_user_set_stays():
@@ -70,7 +59,7 @@ def test_a_number_that_the_user_set_stays():
         'import d2l_gan\nfrom d2l_gan import threads\n'
         'print(os.environ["OMP_NUM_THREADS"], threads._cores)'
     )
-    assert python(code, OMP_NUM_THREADS='3') == '3 1\n'
+    assert output(code, OMP_NUM_THREADS='3') == '3 1\n'
 
 
 def test_a_process_that_it_starts_may_choose_as_well():
@@ -80,22 +69,22 @@ def test_a_process_that_it_starts_may_choose_as_well():
         '"from d2l_gan import threads as t; print(t._cores)"]).decode(), '
         'd2l_gan.threads._cores)'
     )
-    own, inherited = python(code).split()
+    own, inherited = output(code).split()
     assert own == inherited
 
 
 @pytest.mark.parametrize('cores, warned', [(1, False), (64, True)])
 def test_a_warning_if_mxnet_came_first_and_takes_fewer(cores, warned):
-    output = python(
+    told = output(
         'import joblib, sys\n'
         'sys.modules["mxnet"] = None\n'
         f'joblib.cpu_count = lambda only_physical_cores: {cores}\n'
         'import d2l_gan\n'
         'assert "OMP_NUM_THREADS" not in os.environ'
     )
-    assert ('import d2l_gan first, or set OMP_NUM_THREADS=64' in output) == (
+    assert ('import d2l_gan first, or set OMP_NUM_THREADS=64' in told) == (
         warned
-    ), output
+    ), told
 
 
 def test_small_networks_get_one_thread_large_ones_all():

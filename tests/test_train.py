@@ -1,8 +1,4 @@
 import math
-import os
-import pathlib
-import subprocess
-import sys
 
 import mxnet as mx
 import numpy
@@ -12,6 +8,7 @@ import small
 from d2l import mxnet as d2l
 from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
+from processes import python
 from small import weights
 
 from d2l_gan.train import (
@@ -24,8 +21,6 @@ from d2l_gan.train import (
 )
 
 npx.set_np()
-
-ROOT = pathlib.Path(__file__).parent.parent
 
 
 def networks():
@@ -348,11 +343,9 @@ def test_a_recorder_keeps_the_fakes_of_every_epoch():
 @pytest.fixture(scope='module')
 def digests():
     """Of all small systems, from another process."""
-    told = subprocess.check_output(
-        [sys.executable, small.__file__, '5'], cwd=ROOT, text=True, timeout=90,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-    )  # fmt: skip
-    return dict(line.split() for line in told.splitlines())
+    status, out, err = python(small.__file__, 5)
+    assert status == 0, err
+    return dict(line.split() for line in out.splitlines())
 
 
 @pytest.mark.parametrize('system', small.SYSTEMS)
