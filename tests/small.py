@@ -76,6 +76,13 @@ def weights(*nets):
     ]
 
 
+def same(arrays, others):
+    """Tell whether two lists hold equal arrays."""
+    return len(arrays) == len(others) and all(
+        map(numpy.array_equal, arrays, others)
+    )
+
+
 def run(system, num_epochs=3, nets=None, **options):
     """Train a system; gives its networks and the history."""
     net_D, net_G, data_iter, settings = SYSTEMS[system]()

@@ -5,6 +5,7 @@ import numpy
 import pytest
 from mxnet import npx
 from sklearn.datasets import load_digits
+from small import same, weights
 
 from d2l_gan import classifier
 from d2l_gan.classifier import (
@@ -22,14 +23,6 @@ def few():
     """Few and small images, for tests that train often: two classes."""
     images, labels = load_digits(n_class=2, return_X_y=True)
     return images.reshape(-1, 1, 8, 8).astype('float32') / 8 - 1, labels
-
-
-def weights(net):
-    return [p.data().asnumpy() for p in net.collect_params().values()]
-
-
-def same(arrays, others):
-    return all(map(numpy.array_equal, arrays, others))
 
 
 def test_the_accuracy_is_that_on_images_never_seen(few, tmp_path):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy
 import PIL.Image
 import pytest
+import small
 from mxnet import gluon, np
 from processes import ROOT, python
 
@@ -52,10 +53,7 @@ def pixels(path):
 def weights(folder):
     trained = RunFolder.open(folder)
     trained.load_generator()
-    return [
-        p.data().asnumpy()
-        for p in trained.system.generator.collect_params().values()
-    ]
+    return small.weights(trained.system.generator)
 
 
 def history(folder):
@@ -193,8 +191,7 @@ def test_a_run_that_was_interrupted_goes_on(images, monkeypatch, capsys):
     parts = history('parts')
     for name in ('loss_D', 'loss_G', 'spread'):
         assert whole[name] == parts[name] and len(whole[name]) == 3
-    for a, b in zip(weights('whole'), weights('parts')):
-        assert (a == b).all()
+    assert small.same(weights('whole'), weights('parts'))
     capsys.readouterr()
     assert run('train deligan --out parts --resume') == 0
     assert 'has its 3 epochs' in capsys.readouterr().out
@@ -225,8 +222,7 @@ def test_an_average_is_what_a_run_draws_from(system, images, monkeypatch):
 
     def watched(self, X, Z, net_D, net_G, *args):
         losses = call(self, X, Z, net_D, net_G, *args)
-        parameters = net_G.collect_params().values()
-        states.append([p.data().asnumpy() for p in parameters])
+        states.append(small.weights(net_G))
         return losses
 
     with monkeypatch.context() as patch:
@@ -235,8 +231,7 @@ def test_an_average_is_what_a_run_draws_from(system, images, monkeypatch):
     assert RunFolder.open('plain').settings['average'] is None
     assert RunFolder.open('whole').settings['average'] == 0.3
     # It leaves the training alone.
-    for a, b in zip(weights('plain'), states[-1]):
-        assert (a == b).all()
+    assert small.same(weights('plain'), states[-1])
     # An epoch has one minibatch; the first decay of 3 / 12 is below 0.3.
     first, second, last = states
     for a, b, c, mean in zip(first, second, last, weights('whole')):
@@ -261,8 +256,7 @@ def test_an_average_is_what_a_run_draws_from(system, images, monkeypatch):
         patch.setattr(AveragedStep, '__call__', interrupted)
         assert run(f'{train} parts --average 0.3') == 130
     assert run(f'train {system} --out parts --resume') == 0
-    for a, b in zip(weights('whole'), weights('parts')):
-        assert (a == b).all()
+    assert small.same(weights('whole'), weights('parts'))
     for out in ('whole', 'parts'):
         assert run(f'sample {out} -n 9 --out {out}.png') == 0
         assert (pixels(f'{out}.png') == pixels('whole.png')).all()

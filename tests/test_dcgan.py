@@ -6,6 +6,7 @@ import pytest
 from d2l import mxnet as d2l
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
+from small import weights
 
 from d2l_gan.dcgan import (
     AveragedStep,
@@ -347,16 +348,12 @@ def small_generator():
     return dcgan_generator((1, 8, 8), 4)
 
 
-def values_of(net):
-    return [p.data().asnumpy() for p in net.collect_params().values()]
-
-
 def test_averaging_leaves_the_training_alone():
     net_G, number = small_run()
     averaged = AveragedStep(small_generator())
     same_G, same_number = small_run(averaged)
     assert number == same_number and averaged.num_steps == 6
-    for a, b in zip(values_of(net_G), values_of(same_G)):
+    for a, b in zip(weights(net_G), weights(same_G)):
         numpy.testing.assert_array_equal(a, b)
 
 
@@ -366,13 +363,13 @@ def test_running_statistics_are_averaged_too():
     def watched(X, Z, net_D, net_G, *args):
         losses = averaged(X, Z, net_D, net_G, *args)
         # Not before, for reading is waiting, and the average has to wait.
-        seen.append(values_of(net_G))
+        seen.append(weights(net_G))
         return losses
 
     net_avg = small_generator()
     averaged = AveragedStep(net_avg)
     net_G, _ = small_run(watched)
-    for i, mean in enumerate(values_of(net_avg)):
+    for i, mean in enumerate(weights(net_avg)):
         expected = seen[0][i].astype('float64')
         for t, values in enumerate(seen[1:], 2):
             decay = (1 + t) / (10 + t)

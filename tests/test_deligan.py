@@ -7,6 +7,7 @@ import numpy
 import pytest
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
+from small import same, weights
 
 from d2l_gan.deligan import (
     GroupedDense,
@@ -29,14 +30,6 @@ from d2l_gan.train import (
 npx.set_np()
 
 LOSS = gluon.loss.SigmoidBCELoss()
-
-
-def weights(net):
-    return [p.data().asnumpy() for p in net.collect_params().values()]
-
-
-def same(before, after):
-    return all(map(numpy.array_equal, before, after))
 
 
 def make_mixture(mu, sigma):

@@ -11,6 +11,7 @@ import scipy.spatial.distance
 import scipy.special
 from mxnet import np, npx
 from sklearn.datasets import load_digits
+from small import same
 
 from d2l_gan.classifier import classify
 from d2l_gan.evaluate import (
@@ -55,10 +56,6 @@ def few(digits):
     """Few and small images, for tests that train often: two classes."""
     images, labels = digits
     return images[labels < 2, :, ::2, ::2], labels[labels < 2]
-
-
-def same(arrays, others):
-    return all(map(numpy.array_equal, arrays, others))
 
 
 def random_gaussian(seed, d, num_samples=None):
