@@ -100,8 +100,8 @@ def test_a_short_run(tmp_path):
     runs = json.loads((folder / 'speed.json').read_text())['workloads']
     for name in ('d2l', 'fast'):
         turns = runs[workload][name]['turns']
-        # 250 minibatches of 8, in each of two turns
-        assert [turn['examples'] for turn in turns] == [2000, 2000]
+        # 1000 minibatches of 8, in each of two turns
+        assert [turn['examples'] for turn in turns] == [8000, 8000]
         assert all(
             0 < turn['resident'] <= turn['peak'] < 1e9 for turn in turns
         )
