@@ -4,8 +4,9 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 cd5462b13313c00c.
+# Its text below this line has the SHA-256 11730846c9b0c9ba.
 
+import atexit
 import itertools
 import mxnet as mx
 import numpy
@@ -20,6 +21,7 @@ __all__ = [
     'Workers',
     'device_list',
     'join_workers',
+    'leave_workers',
     'own_share',
 ]
 
@@ -252,4 +254,19 @@ def join_workers():
     if 'DMLC_ROLE' not in os.environ:
         return None
     peers.begin()
-    return mx.kv.create('dist_sync')
+    kvstore = mx.kv.create('dist_sync')
+    atexit.register(leave_workers, kvstore)
+    return kvstore
+
+
+def leave_workers(kvstore):
+    """Close a connection to other workers, at the end of the process.
+
+    Whoever still held it then would have it closed after MXNet's own end,
+    which the process does not survive.
+
+    Taught in chapters/parallel.md, "Several Machines".
+    """
+    peers.leave()
+    check_call(_LIB.MXKVStoreFree(kvstore.handle))
+    kvstore.handle = None

@@ -25,7 +25,7 @@ import threading
 import time
 import types
 
-__all__ = ['STATUS', 'begin', 'end', 'port_in_use', 'watch']
+__all__ = ['STATUS', 'begin', 'end', 'leave', 'port_in_use', 'watch']
 
 # The exit status of a process that cannot go on without the others
 STATUS = os.EX_UNAVAILABLE
@@ -70,7 +70,7 @@ def watch():
         global _peer
         _peer = _Peer(role, host, port, patience)
         _start(_peer.run)
-        atexit.register(_peer.leave)
+        atexit.register(leave)
 
 
 def begin(rank=''):
@@ -87,6 +87,12 @@ def end():
     """Tell that this worker has trained, and depends on nobody any more."""
     if _peer:
         _peer.end()
+
+
+def leave():
+    """Tell that this process exits, which ends all others if it trains."""
+    if _peer:
+        _peer.leave()
 
 
 def port_in_use(port):

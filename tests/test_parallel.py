@@ -246,6 +246,7 @@ def test_who_is_alone_joins_nobody(monkeypatch):
 
 
 SCRIPT = """
+    import ctypes
     import pickle
     import sys
     sys.path.insert(0, sys.argv[2])
@@ -287,6 +288,8 @@ SCRIPT = """
     results['warnings'] = won['warnings']
     with open(f'{sys.argv[1]}/{workers.rank}', 'wb') as file:
         pickle.dump(results, file)
+    # Python need not let go of it by itself before the process ends.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(kvstore))
 """
 
 
