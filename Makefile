@@ -1,6 +1,6 @@
 # `make` lists the targets. Each of them sets up what it needs by itself.
 
-# The images of the book and of `make quality`; see d2l_gan/data.py.
+# The images of the book and of `make quality`; see d2l_gan/data.
 DATA ?= digits
 export DATA
 

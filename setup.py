@@ -38,7 +38,7 @@ setup(
         # MXNet imports distutils, which Python 3.12 took out.
         'setuptools; python_version >= "3.12"',
     ],
-    entry_points={'console_scripts': ['d2l-gan = d2l_gan.cli:main']},
+    entry_points={'console_scripts': ['d2l-gan = d2l_gan.app.cli:main']},
     extras_require={
         'book': [
             'ipykernel',

@@ -15,7 +15,7 @@ from d2l import mxnet as d2l  # noqa: E402
 from mxnet import gluon, init  # noqa: E402
 
 import mxnet_worker  # noqa: E402 isort: skip
-from d2l_gan.checks import real_examples  # noqa: E402 isort: skip
+from d2l_gan.support.checks import real_examples  # noqa: E402 isort: skip
 
 
 def train(

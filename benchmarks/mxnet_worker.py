@@ -13,7 +13,6 @@ from d2l import mxnet as d2l
 from mxnet import gluon, np, npx
 from turns import Minibatches, Turns
 
-from d2l_gan.checks import real_examples
 from d2l_gan.conditional import (
     ConditionalDiscriminator,
     ConditionalGenerator,
@@ -24,6 +23,7 @@ from d2l_gan.conditional import (
 from d2l_gan.data import load_array, load_images
 from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
 from d2l_gan.mlp import mlp_discriminator, mlp_generator
+from d2l_gan.support.checks import real_examples
 from d2l_gan.systems import DCGAN_SETTINGS, SYSTEMS
 from d2l_gan.train import adversarial_step, normal_latent, train
 

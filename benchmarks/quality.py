@@ -24,7 +24,7 @@ from tqdm import tqdm
 from d2l_gan.animator import save_images
 from d2l_gan.data import read_images
 from d2l_gan.evaluate import Judge
-from d2l_gan.files import replacing
+from d2l_gan.support.files import replacing
 from d2l_gan.systems import IMAGE_SYSTEMS, train_system
 
 npx.set_np()

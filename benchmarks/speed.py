@@ -23,8 +23,8 @@ import tempfile
 from report import CONTESTANTS, plot_growth, plot_speed, report
 from tqdm import tqdm
 
-from d2l_gan.files import replacing, write_text
 from d2l_gan.fused import has_bfloat16
+from d2l_gan.support.files import replacing, write_text
 
 HERE = pathlib.Path(__file__).parent
 OUT = pathlib.Path('_build/bench')

@@ -10,7 +10,7 @@ import os
 
 import numpy
 
-from d2l_gan import threads
+from d2l_gan.support import threads
 
 # MXNet 1.9.1 reads `numpy.bool`, which NumPy 1.24 took out. It has to be back
 # before MXNet is imported, so this package does it first of all. (Assigned
@@ -27,7 +27,7 @@ os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 # A server or the scheduler of a distributed run does not return from the
 # import of MXNet, so that they can be watched only from here on.
 if 'DMLC_ROLE' in os.environ:
-    from d2l_gan import peers
+    from d2l_gan.cluster import peers
 
     peers.watch()
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from d2l_gan.cli import main
+from d2l_gan.app.cli import main
 
 if __name__ == '__main__':
     sys.exit(main())

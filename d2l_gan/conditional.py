@@ -4,11 +4,11 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 beb262fd08bbbe51.
+# Its text below this line has the SHA-256 41d33e62b126882d.
 
 import numpy
-from d2l_gan.checks import to_numpy
 from d2l_gan.dcgan import dcgan_discriminator
+from d2l_gan.support.checks import to_numpy
 from d2l_gan.train import normal_latent
 from mxnet import gluon, np
 from mxnet.gluon import nn

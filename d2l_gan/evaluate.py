@@ -4,18 +4,18 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 0be87ecd74745516.
+# Its text below this line has the SHA-256 353a24615bff760a.
 
 import math
 import numpy
 import scipy.linalg
-from d2l_gan.checks import finite_array
 from d2l_gan.classifier import (
     check_images,
     classify,
     cluster,
     train_classifier,
 )
+from d2l_gan.support.checks import finite_array
 from scipy.spatial.distance import cdist
 from scipy.special import entr, log_softmax
 from scipy.stats import mannwhitneyu

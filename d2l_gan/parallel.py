@@ -4,14 +4,14 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 11730846c9b0c9ba.
+# Its text below this line has the SHA-256 aae731caa91c9dc6.
 
 import atexit
 import itertools
 import mxnet as mx
 import numpy
 import os
-from d2l_gan import peers
+from d2l_gan.cluster import peers
 from mxnet import gluon, np
 from mxnet.base import _LIB, check_call
 

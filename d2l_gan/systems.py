@@ -4,13 +4,12 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 064d9cf259a93cc3.
+# Its text below this line has the SHA-256 29d9190ae5cf6195.
 
 import math
 import mxnet as mx
 import numpy
 import time
-from d2l_gan import checks
 from d2l_gan.conditional import (
     ConditionalDiscriminator,
     ConditionalGenerator,
@@ -30,6 +29,7 @@ from d2l_gan.dcgan import (
 from d2l_gan.deligan import MixtureLatent, RegularizedUpdate, alternate
 from d2l_gan.mlp import RECIPES, mlp_discriminator, mlp_generator
 from d2l_gan.parallel import own_share
+from d2l_gan.support import checks
 from d2l_gan.train import draw_gaussian, normal_latent, set_seed, train
 from mxnet import init
 from mxnet.gluon import nn

@@ -4,17 +4,17 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 4635016f82222aee.
+# Its text below this line has the SHA-256 c52eb8dc77825819.
 
 import mxnet as mx
 import numpy
 import random
 from d2l import mxnet as d2l
-from d2l_gan import checks, threads
 from d2l_gan.animator import Animator
 from d2l_gan.checkpoint import Progress
 from d2l_gan.fused import FusedStep
 from d2l_gan.parallel import DataParallel, Workers, device_list
+from d2l_gan.support import checks, threads
 from d2l_gan.watch import LateLosses, look, warn
 from mxnet import autograd, gluon, init, np
 

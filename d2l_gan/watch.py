@@ -4,11 +4,11 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 005edeffb9b7d784.
+# Its text below this line has the SHA-256 047b1493daed8daf.
 
 import logging
 import math
-from d2l_gan import checks
+from d2l_gan.support import checks
 from mxnet import autograd, np
 from tqdm import tqdm
 

@@ -7,7 +7,7 @@ from d2l import mxnet as d2l
 from mxnet import gluon, np, npx
 from mxnet.gluon import nn
 
-from d2l_gan import checks
+from d2l_gan.support import checks
 from d2l_gan.train import train
 
 npx.set_np()

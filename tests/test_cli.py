@@ -11,13 +11,13 @@ import small
 from mxnet import gluon, np
 from processes import ROOT, python
 
-import d2l_gan.run
+import d2l_gan.app.folder
 from d2l_gan import classifier, data, parallel
+from d2l_gan.app.cli import main
+from d2l_gan.app.folder import RunAnimator, RunFolder
 from d2l_gan.checkpoint import load_network
-from d2l_gan.cli import main
 from d2l_gan.dcgan import AveragedStep
 from d2l_gan.evaluate import frechet_distance
-from d2l_gan.run import RunAnimator, RunFolder
 from d2l_gan.systems import SYSTEMS
 from d2l_gan.train import GAUSSIAN
 
@@ -76,9 +76,9 @@ def test_help_does_not_wait_for_mxnet():
     for command in ('', "'train', "):
         _, out, err = python(
             '-c',
-            'import sys, d2l_gan.cli\n'
+            'import sys, d2l_gan.app.cli\n'
             'try:\n'
-            f'    d2l_gan.cli.main([{command}"--help"])\n'
+            f'    d2l_gan.app.cli.main([{command}"--help"])\n'
             'except SystemExit as end:\n'
             "    print(end.code, 'mxnet' in sys.modules)",
         )
@@ -442,7 +442,7 @@ def test_a_perfect_linear_generator_has_no_distance(monkeypatch, capsys):
     def evaluate(bias):
         layer = {'0.weight': A.T, '0.bias': bias}
         monkeypatch.setattr(
-            d2l_gan.run,
+            d2l_gan.app.folder,
             'load_network',
             lambda net, _: load_network(net, layer),
         )

@@ -1,6 +1,6 @@
 import pytest
 
-from d2l_gan.files import replacing, write_text
+from d2l_gan.support.files import replacing, write_text
 
 
 def test_the_new_file_replaces_the_old_one(tmp_path):

@@ -10,7 +10,7 @@ import time
 import pytest
 from processes import ROOT, finish, start
 
-from d2l_gan import launch, peers
+from d2l_gan.cluster import launch, peers
 
 SLEEP = 'import time; time.sleep(60)'
 
@@ -55,7 +55,7 @@ def pids(parent):
 @pytest.mark.parametrize('victim', ['worker', 'server'])
 def test_a_lost_process_ends_the_run(tmp_path, victim):
     path = script(tmp_path, TRAIN)
-    process = start('-m', 'd2l_gan.launch', '-n', 2, path)
+    process = start('-m', 'd2l_gan.cluster.launch', '-n', 2, path)
     assert sorted(process.stdout.read(10)) == sorted(2 * 'here\n')
     roles = pids(process.pid)
     assert {role: len(found) for role, found in roles.items()} == {
@@ -76,12 +76,12 @@ def test_a_lost_process_ends_the_run(tmp_path, victim):
 def test_an_interrupted_run(tmp_path):
     path = script(tmp_path, '''
         import time
-        from d2l_gan import peers
+        from d2l_gan.cluster import peers
         peers.begin(0)
         print('here', flush=True)
         time.sleep(60)
         ''')  # fmt: skip
-    process = start('-m', 'd2l_gan.launch', '-n', 1, path)
+    process = start('-m', 'd2l_gan.cluster.launch', '-n', 1, path)
     assert process.stdout.readline() == 'here\n'
     found = [f for role in pids(process.pid).values() for f in role]
     process.send_signal(signal.SIGINT)
@@ -104,7 +104,7 @@ def peer(role, port, *codes, **variables):
     code = pause.join(codes or [SLEEP])
     return start(
         '-c',
-        f'import d2l_gan\nfrom d2l_gan import peers\n{code}',
+        f'import d2l_gan\nfrom d2l_gan.cluster import peers\n{code}',
         **{
             'DMLC_ROLE': role,
             'DMLC_PS_ROOT_URI': '127.0.0.1',
@@ -156,7 +156,7 @@ def test_a_port_in_use(offset):
         assert status == peers.STATUS
         assert f'port {port + offset} is in use' in err
         process = start(
-            '-m', 'd2l_gan.launch', '-n', 1, '--port', port, 'x.py'
+            '-m', 'd2l_gan.cluster.launch', '-n', 1, '--port', port, 'x.py'
         )
         status, _, err = finish(process)
         assert status == 2
@@ -241,7 +241,7 @@ def test_ssh_and_its_hosts(tmp_path, monkeypatch, capfd):
     hosts.write_text('127.0.0.1:2200  # mine\n\nlocalhost slots=2\n')
     path = script(tmp_path, """
         import os, sys
-        from d2l_gan import peers
+        from d2l_gan.cluster import peers
         peers.end()
         print('|'.join([os.environ['DMLC_NODE_HOST'], *sys.argv[1:]]))
         """)  # fmt: skip
@@ -278,7 +278,7 @@ def test_mpi_by_the_launcher_of_mxnet(tmp_path, monkeypatch, capfd):
     mpirun.chmod(0o755)
     path = script(tmp_path, """
         import os, sys, time
-        from d2l_gan import peers
+        from d2l_gan.cluster import peers
         if os.environ['DMLC_ROLE'] != 'worker':
             time.sleep(60)
         peers.end()
@@ -308,7 +308,7 @@ def test_what_cannot_be_started(argv, message, capsys):
 
 def test_a_command_that_fails(tmp_path):
     path = script(tmp_path, 'import sys; sys.exit(3)')
-    process = start('-m', 'd2l_gan.launch', '-n', 1, path)
+    process = start('-m', 'd2l_gan.cluster.launch', '-n', 1, path)
     status, _, err = finish(process)
     assert status == 3
     assert 'worker 0' in err and 'ended with status 3' in err
@@ -327,7 +327,7 @@ def test_processes_die_with_their_launcher(tmp_path):
     path = script(
         tmp_path, 'import time\nprint(1, flush=True)\ntime.sleep(60)'
     )
-    process = start('-m', 'd2l_gan.launch', '-n', 2, path)
+    process = start('-m', 'd2l_gan.cluster.launch', '-n', 2, path)
     assert sorted(process.stdout.read(4)) == sorted(2 * '1\n')
     found = [f for role in pids(process.pid).values() for f in role]
     assert len(found) == 4

@@ -42,7 +42,7 @@ def test_the_wheel_holds_what_it_needs(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (scripts,) = (name for name in names if 'entry_points' in name)
-        assert b'd2l-gan = d2l_gan.cli:main\n' in archive.read(scripts)
+        assert b'd2l-gan = d2l_gan.app.cli:main\n' in archive.read(scripts)
     for path in (ROOT / 'd2l_gan').rglob('*'):
         if path.is_file() and '__pycache__' not in path.parts:
             assert path.relative_to(ROOT).as_posix() in names

@@ -9,7 +9,7 @@ from d2l import mxnet as d2l
 from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
 
-from d2l_gan import launch
+from d2l_gan.cluster import launch
 from d2l_gan.dcgan import AveragedStep
 from d2l_gan.fused import warn_once
 from d2l_gan.parallel import (

@@ -9,8 +9,8 @@ from mxnet import np, npx
 from mxnet.gluon import nn
 from processes import python
 
-from d2l_gan import threads
 from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
+from d2l_gan.support import threads
 from d2l_gan.train import normal_latent, train
 
 npx.set_np()
@@ -56,7 +56,7 @@ def test_the_package_asks_for_the_cores_of_the_process():
 
 def test_a_number_that_the_user_set_stays():
     code = (
-        'import d2l_gan\nfrom d2l_gan import threads\n'
+        'import d2l_gan\nfrom d2l_gan.support import threads\n'
         'print(os.environ["OMP_NUM_THREADS"], threads._cores)'
     )
     assert output(code, OMP_NUM_THREADS='3') == '3 1\n'
@@ -66,8 +66,9 @@ def test_a_process_that_it_starts_may_choose_as_well():
     code = (
         'import d2l_gan, subprocess, sys\n'
         'print(subprocess.check_output([sys.executable, "-c", '
-        '"from d2l_gan import threads as t; print(t._cores)"]).decode(), '
-        'd2l_gan.threads._cores)'
+        '"from d2l_gan.support import threads; print(threads._cores)"])'
+        '.decode(), '
+        'd2l_gan.support.threads._cores)'
     )
     own, inherited = output(code).split()
     assert own == inherited

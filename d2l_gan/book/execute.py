@@ -20,7 +20,7 @@ from nbclient.exceptions import (
 )
 from traitlets.config import Config
 
-from d2l_gan.files import write_text
+from d2l_gan.support.files import write_text
 
 __all__ = ['cache_key', 'execute']
 

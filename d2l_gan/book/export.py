@@ -7,7 +7,7 @@ import re
 import symtable
 
 from d2l_gan.book.read import BookError
-from d2l_gan.files import write_text
+from d2l_gan.support.files import write_text
 
 __all__ = ['export', 'module_text']
 

@@ -17,7 +17,7 @@ from pybtex.plugin import find_plugin
 
 from d2l_gan.book import marks
 from d2l_gan.book.read import BookError
-from d2l_gan.files import write_text
+from d2l_gan.support.files import write_text
 
 __all__ = ['render']
 

@@ -16,9 +16,9 @@ import numpy
 from mxnet import autograd, gluon, init, np
 from mxnet.gluon import nn
 
-from d2l_gan.checks import check_numpy_mode, to_numpy
 from d2l_gan.data import normalize
-from d2l_gan.files import replacing
+from d2l_gan.support.checks import check_numpy_mode, to_numpy
+from d2l_gan.support.files import replacing
 
 __all__ = [
     'Classifier',

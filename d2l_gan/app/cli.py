@@ -13,7 +13,7 @@ import pathlib
 import sys
 
 import d2l_gan
-from d2l_gan import peers
+from d2l_gan.cluster import peers
 
 __all__ = ['main']
 
@@ -22,7 +22,7 @@ __all__ = ['main']
 DELEGATED = {
     'book': ('d2l_gan.book.__main__', 'make the library and the pages'),
     'launch': (
-        'd2l_gan.launch',
+        'd2l_gan.cluster.launch',
         'train on several processes, here or on other machines',
     ),
 }
@@ -315,7 +315,7 @@ def _unknown(kind, name, names):
 
 
 def _list(options):
-    from d2l_gan.run import describe
+    from d2l_gan.app.folder import describe
     from d2l_gan.systems import POINT_SYSTEMS, SYSTEMS, System
 
     columns = {
@@ -349,8 +349,8 @@ def _list(options):
 
 
 def _train(options):
+    from d2l_gan.app.folder import RunFolder
     from d2l_gan.parallel import join_workers
-    from d2l_gan.run import RunFolder
     from d2l_gan.systems import POINT_SYSTEMS, SYSTEMS
 
     if options.system not in SYSTEMS:
@@ -414,7 +414,7 @@ def _train(options):
 
 def _resume(options, folder):
     """Open a run, if the options are those that it was begun with."""
-    from d2l_gan.run import RunFolder, resolve
+    from d2l_gan.app.folder import RunFolder, resolve
 
     run = RunFolder.open(folder)
     for name in ('system', 'data', 'size', 'seed', 'average'):
@@ -432,7 +432,7 @@ def _resume(options, folder):
 
 
 def _sample(options):
-    from d2l_gan.run import RunFolder, check_free, save_samples
+    from d2l_gan.app.folder import RunFolder, check_free, save_samples
     from d2l_gan.train import set_seed
 
     run = RunFolder.open(options.folder)
@@ -472,8 +472,8 @@ def _sample(options):
 
 
 def _evaluate(options):
-    from d2l_gan.files import write_text
-    from d2l_gan.run import RunFolder
+    from d2l_gan.app.folder import RunFolder
+    from d2l_gan.support.files import write_text
     from d2l_gan.train import set_seed
 
     run = RunFolder.open(options.folder)

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from d2l_gan.checks import to_numpy
-from d2l_gan.files import replacing
+from d2l_gan.support.checks import to_numpy
+from d2l_gan.support.files import replacing
 
 __all__ = ['Animator', 'film', 'save_images', 'tile']
 

@@ -16,7 +16,7 @@ import numpy
 from mxnet import gluon, np, npx
 from mxnet.gluon.parameter import DeferredInitializationError
 
-from d2l_gan.files import replacing
+from d2l_gan.support.files import replacing
 
 __all__ = [
     'Checkpoint',

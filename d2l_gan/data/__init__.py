@@ -30,9 +30,9 @@ from mxnet import gluon, np
 from mxnet.gluon.utils import _get_repo_file_url
 from tqdm import tqdm
 
-from d2l_gan.checks import to_numpy
-from d2l_gan.files import replacing
 from d2l_gan.parallel import own_share
+from d2l_gan.support.checks import to_numpy
+from d2l_gan.support.files import replacing
 
 __all__ = [
     'LazyImages',

@@ -1,7 +1,7 @@
 """Starts the processes of a distributed run, and ends them together.
 
-    python -m d2l_gan.launch -n 2 train dcgan --epochs 3
-    python -m d2l_gan.launch -n 8 -H hosts own_script.py
+    python -m d2l_gan.cluster.launch -n 2 train dcgan --epochs 3
+    python -m d2l_gan.cluster.launch -n 8 -H hosts own_script.py
 
 A run has a scheduler, through which the processes find each other, servers,
 which add up gradients, and workers, which train. On this machine and through
@@ -17,7 +17,7 @@ started by hand or by any other means:
     DMLC_NODE_HOST: the name or address of the process's own machine
 
 The scheduler and the servers have no more to do than `import d2l_gan, mxnet`.
-See `d2l_gan.peers` for the variables that tell how long they wait.
+See `d2l_gan.cluster.peers` for the variables that tell how long they wait.
 """
 
 import argparse
@@ -33,7 +33,7 @@ import sys
 import threading
 import time
 
-from d2l_gan import peers
+from d2l_gan.cluster import peers
 
 __all__ = ['add_arguments', 'main', 'run']
 
@@ -164,7 +164,7 @@ def run(args):
             child.process.wait()
 
 
-def main(argv=None, prog='python -m d2l_gan.launch'):
+def main(argv=None, prog='python -m d2l_gan.cluster.launch'):
     """Do what the command line says, and give the exit status."""
     parser = argparse.ArgumentParser(
         prog=prog,

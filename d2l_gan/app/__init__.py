@@ -1,0 +1,1 @@
+"""The command line, and the folders of the runs that it trains."""

@@ -1,0 +1,1 @@
+"""Processes that train together: how they start, and end together."""

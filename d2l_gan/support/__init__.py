@@ -1,0 +1,1 @@
+"""What everything else stands on: clear errors, whole files, threads."""
