@@ -22,16 +22,14 @@ setup(
     install_requires=[
         'mxnet==1.9.1',
         'numpy<2',
-        # The newest d2l pins a NumPy that Python 3.12 cannot have, and the
-        # one before its pins also drives MXNet.
-        'd2l==1.0.3; python_version < "3.12"',
-        'd2l==0.17.0; python_version >= "3.12"',
+        # Later ones pin a NumPy of 2022, and this one leaves it open.
+        'd2l==0.17.0',
         # d2l 0.17.0 imports a name that IPython 9 dropped.
-        'ipython<9; python_version >= "3.12"',
+        'ipython<9',
         'joblib',
         'matplotlib',
         'pillow>=10.1',
-        'requests',
+        'pooch',
         'scikit-learn',
         'scipy',
         'tqdm',
