@@ -22,6 +22,7 @@ from d2l_gan.conditional import (
 )
 from d2l_gan.data import load_array, load_images
 from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
+from d2l_gan.fused import FusedStep
 from d2l_gan.mlp import mlp_discriminator, mlp_generator
 from d2l_gan.support.checks import real_examples
 from d2l_gan.systems import DCGAN_SETTINGS, SYSTEMS
@@ -78,20 +79,14 @@ def minibatches(contestant, kind, shape, batch_size, num_examples):
     )
 
 
-def plain_step(*arguments):
-    """Take the step of the first chapter, which `train` would replace."""
-    return adversarial_step(*arguments)
-
-
 def main(loop, contestant, kind, shape, n, batch_size, num_examples, per_turn):
     """Take turns with a loop that is called as `train` is."""
     given = system(kind, shape, n)
     data_iter = minibatches(contestant, kind, shape, batch_size, num_examples)
     conditional = kind == 'conditional'
-    options = {
-        'plain': {'step': plain_step},
-        'bfloat16': {'dtype': 'bfloat16'},
-    }
+    step = adversarial_step if contestant == 'plain' else None
+    if contestant == 'bfloat16':
+        step = FusedStep(adversarial_step, 'bfloat16')
     loop(
         given['net_D'],
         given['net_G'],
@@ -104,8 +99,8 @@ def main(loop, contestant, kind, shape, n, batch_size, num_examples, per_turn):
         beta1=given['beta1'],
         loss=FakeClassLoss() if conditional else gluon.loss.SigmoidBCELoss(),
         latent=labelled_latent(10) if conditional else normal_latent,
+        step=step,
         animator=False,
-        **options.get(contestant, {}),
     )
 
 

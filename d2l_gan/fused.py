@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 b56f19d4e29457fd.
+# Its text below this line has the SHA-256 84eed824027c0582.
 
 import functools
 import json
@@ -23,12 +23,12 @@ __all__ = [
     'LeanUpdate',
     'bind',
     'convert',
-    'goes_on',
     'has_bfloat16',
     'in_bfloat16',
     'is_rounded',
     'round_products',
     'side_by_side',
+    'stays_bfloat16',
     'trace_step',
     'warn_once',
 ]
@@ -249,7 +249,7 @@ def is_rounded(node, nodes, params):
     return len(shape) in (2, 4) and shape[0] % 16 == shape[1] % 16 == 0
 
 
-def goes_on(node):
+def stays_bfloat16(node):
     """Tell whether a node behind a convolution can stay in bfloat16.
 
     Taught in chapters/performance.md, "Fewer Digits".
@@ -301,7 +301,7 @@ def round_products(symbol, params):
                 names.add(variable['name'])
                 narrow.add(place)
             inputs[0] = cast(inputs[0], 'bfloat16')
-        elif goes_on(node) and inputs[0] in narrow:
+        elif stays_bfloat16(node) and inputs[0] in narrow:
             rounded = True
         else:
             inputs = [cast(place, 'float32') for place in inputs]

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 aae731caa91c9dc6.
+# Its text below this line has the SHA-256 f7e50edbe62cd82c.
 
 import atexit
 import itertools
@@ -162,7 +162,7 @@ class Workers:
             {**settings, 'rescale_grad': 1 / self.num_workers},
             OwnKeys(self.kvstore), update_on_kvstore=False)
 
-    def agree(self, progress):
+    def same_epoch_and_seed(self, progress):
         """See that all go on from the same epoch, with the first one's seed.
 
         Args:

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 047b1493daed8daf.
+# Its text below this line has the SHA-256 ba7cb03e6c60aac5.
 
 import logging
 import math
@@ -12,7 +12,14 @@ from d2l_gan.support import checks
 from mxnet import autograd, np
 from tqdm import tqdm
 
-__all__ = ['LateLosses', 'look', 'mean_opinion', 'spread', 'troubles', 'warn']
+__all__ = [
+    'LateLosses',
+    'mean_opinion',
+    'note_spread',
+    'spread',
+    'troubles',
+    'warn',
+]
 
 
 def spread(X):
@@ -57,17 +64,17 @@ def mean_opinion(X, net_D, loss):
     return float(np.exp(-losses).mean())
 
 
-def look(history, X, Z, net_D, net_G, loss, opinions=False):
-    """Look at both networks at the end of an epoch.
+def note_spread(history, X, Z, net_D, net_G, loss, opinions=False):
+    """Note in a history how far the samples spread, at the end of an epoch.
 
     Args:
         history: of `train`. Its lists get one more number: `spread`, that of
             the fakes divided by that of the real examples (NaN if the latter
-            is 0); and, if asked for, `D_real` and `D_fake`, the
+            is 0); and, with `opinions`, `D_real` and `D_fake`, the
             `mean_opinion` of either.
         X, Z: a minibatch, as in `adversarial_step`.
         net_D, net_G, loss: as in `adversarial_step`.
-        opinions: whether to ask the discriminator.
+        opinions: whether to ask the discriminator too.
 
     Taught in chapters/trouble.md, "Three Things to Look At".
     """
@@ -128,8 +135,8 @@ def warn(history, num_minibatches):
 class LateLosses:
     """The losses of an epoch's minibatches, read when they are not new.
 
-    When 100 pairs have not been read, the older half is. The engine has the
-    other half to work on meanwhile, and never more than 100 minibatches.
+    When `max_unread` pairs have not been read, the older half is. The engine
+    has the other half to work on meanwhile, and never more minibatches.
 
     Args:
         epoch: its number.
@@ -139,6 +146,8 @@ class LateLosses:
 
     Taught in chapters/trouble.md, "Numbers That Are None".
     """
+    max_unread = 100
+
     def __init__(self, epoch, data_iter, last_good=None):
         self.where = epoch, data_iter, last_good
         self.pairs, self.num_read = [], 0
@@ -153,8 +162,8 @@ class LateLosses:
             FloatingPointError: if losses of an older one are NaN or infinite.
         """
         self.pairs.append(pair)
-        if len(self) - self.num_read == 100:
-            self._read(self.num_read + 50)
+        if len(self) - self.num_read == self.max_unread:
+            self._read(self.num_read + self.max_unread // 2)
 
     def read(self):
         """Read all that are left.

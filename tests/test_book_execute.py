@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from d2l_gan.book.execute import execute
+from d2l_gan.book.execute import cache_key, execute
+from d2l_gan.book.imports import imported_files
 from d2l_gan.book.read import BookError, read_book
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -60,21 +61,58 @@ def test_outputs_are_tidy_and_remembered(make_book, run, monkeypatch):
     assert (json.dumps(again), count) == (json.dumps(outputs), 0)
     assert 'nothing changed' in log
 
-    # Prose does not count, code, library and data set do.
+    # Prose does not count, code and data set do.
     folder = make_book(CHAPTER.replace('# One', '# Another\n\nNew prose.'))
     assert run(folder)[1] == 0
-    (folder.parent / 'lib').mkdir()
-    (folder.parent / 'lib' / 'a.py').write_text('x = 1')
-    assert run(folder)[1] == 2
-    assert run(folder)[1] == 0
-    (folder.parent / 'lib' / 'a.py').write_text('x = 2')
-    assert run(folder)[1] == 2
     monkeypatch.setenv('DATA', 'mnist')
     assert run(folder)[1] == 2
     monkeypatch.delenv('DATA')
     assert run(folder)[1] == 0
     folder = make_book(CHAPTER.replace("'two'", "'three'"))
     assert run(folder)[1] == 2
+
+
+# Of a library, from the chapter's own code on
+IMPORTS = {
+    'lib/__init__.py': 'import lib.first',
+    'lib/first.py': '',
+    'lib/folder/__init__.py': 'from .inner import x',
+    'lib/folder/inner.py': 'def x():\n    from lib import late',
+    'lib/late.py': 'from lib.folder import (\n    inner,\n    other,\n)',
+    'lib/folder/other.py': '',
+    'lib/program.py': '',
+    'lib/unused.py': 'from lib.folder import x',
+    'lib/app/cli.py': '',
+}
+
+
+def test_a_chapter_runs_again_after_its_modules_were_edited(make_book):
+    folder = make_book(
+        '# One\n\n```{.python .input}\n%matplotlib inline\n'
+        'from lib.folder import x\nprint(x)\n'
+        "program = f'import lib.program; {x.__name__}'\n```\n",
+        **{f'../{name}': text for name, text in IMPORTS.items()},
+    )
+    book = read_book(folder)
+    key = cache_key(book, book.chapters[0])
+    for name in IMPORTS:
+        path = folder.parent / name
+        path.write_text(f'{path.read_text()}\n# edited')
+        old, key = key, cache_key(book, book.chapters[0])
+        unused = name in ('lib/unused.py', 'lib/app/cli.py')
+        assert (key == old) == unused, name
+
+
+def test_an_edit_of_the_command_line_runs_no_chapter():
+    book = read_book(ROOT / 'chapters')
+    for chapter in book.chapters:
+        code = '\n'.join(cell.source for cell in chapter.code)
+        names = {
+            str(path.relative_to(book.library))
+            for path in imported_files(book.library, code)
+        }
+        assert {'__init__.py', 'support/checks.py', 'run.py'} <= names
+        assert not any(name.startswith(('app/', 'book/')) for name in names)
 
 
 def test_figures_are_the_same_files_again(make_book, run, tmp_path):

@@ -108,6 +108,62 @@ def one_chapter(folder):
     return book, book.chapters[0]
 
 
+METHODS = '''\
+```{.python .input}
+from functools import lru_cache, wraps
+from math import pi, sqrt
+import d2l
+```
+
+```{.python .input}
+#@save
+class Circle:
+    """A circle."""
+    def __init__(self, radius):
+        self.radius = radius
+```
+
+```{.python .input}
+#@save
+@d2l.add_to_class(Circle)
+def area(self):
+    """Its area.
+
+    In the unit of the radius, squared.
+    """
+    return pi * self.radius ** 2
+```
+
+```{.python .input}
+#@save
+@add_to_class(Circle)
+@lru_cache
+def diameter(self):
+    return 2 * self.radius  # twice
+```
+
+```{.python .input}
+#@save
+from math import sqrt
+```
+'''
+
+
+def test_methods_go_to_their_class_and_saved_imports_are_passed_on(make_book):
+    book = read_book(make_book('# Circles\n\n' + METHODS))
+    (path,) = export(book)
+    made = load(path)
+    assert made.__all__ == ['Circle', 'sqrt'] and made.sqrt(9) == 3
+    circle = made.Circle(2)
+    assert circle.area() == pytest.approx(12.566, abs=1e-3)
+    assert circle.diameter() == 4 and made.Circle.diameter.cache_info()
+    assert 'unit of the radius' in made.Circle.area.__doc__
+    assert made.Circle.__doc__.count('Taught in') == 1
+    text = path.read_text()
+    assert 'add_to_class' not in text and 'wraps' not in text
+    assert 'import d2l' not in text and '# twice' in text
+
+
 def test_a_second_export_writes_nothing(make_book):
     book = read_book(make_book(CHAPTER))
     (path,) = export(book)
@@ -149,6 +205,15 @@ REFUSED = {
     ),
     'no syntax': ('#@save\n\ndef f(:', r'one\.md:6: .*does not parse'),
     'no name': ('#@save\nprint(1)', r'one\.md:5: only functions, classes'),
+    'a method without a class': (
+        '#@save\n@add_to_class(A)\ndef f(self):\n    pass',
+        r'one\.md:6: no class `A` was saved before',
+    ),
+    'a method of an unknown name': (
+        '#@save\nclass A:\n    pass\n```\n\n```{.python .input}\n#@save\n'
+        '@add_to_class(A)\ndef f(self):\n    return nothing',
+        r'one\.md:13: .*`nothing`, which is neither',
+    ),
     'twice': (
         '#@save\ndef f():\n    pass\n```\n\n'
         '```{.python .input}\n#@save\nf = 1',

@@ -10,6 +10,7 @@ import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 import mxnet as mx
@@ -24,6 +25,7 @@ from d2l_gan.checkpoint import Checkpoint, save_generator
 from d2l_gan.conditional import ConditionalGenerator
 from d2l_gan.dcgan import AveragedStep, dcgan_generator
 from d2l_gan.deligan import MixtureLatent
+from d2l_gan.fused import FusedStep
 from d2l_gan.mlp import SavingStep, mlp_generator
 from d2l_gan.train import Recorder, adversarial_step, set_seed
 
@@ -182,7 +184,7 @@ def test_who_does_not_write_knows_the_last_checkpoint(tmp_path):
         net.initialize()
         trainers.append(mx.gluon.Trainer(net.collect_params(), 'adam'))
     progress = checkpoint.Progress(
-        tmp_path, 1, {}, history, *nets, *trainers, writes=False
+        tmp_path, 1, {}, history, nets, trainers, writes=False
     )
     assert [progress.last for _ in progress.epochs(3)] == [
         None,
@@ -442,6 +444,8 @@ def test_other_networks_are_refused(tmp_path, nets, found):
 )
 def test_other_settings_are_refused(tmp_path, setting, found, monkeypatch):
     monkeypatch.setattr('d2l_gan.fused.has_bfloat16', lambda: True)
+    if 'dtype' in setting:
+        setting = {'step': FusedStep(adversarial_step, **setting)}
     keep(tmp_path)
     message = refused(tmp_path, **setting)
     assert found in message and 'take another folder' in message
@@ -521,7 +525,7 @@ def test_folders_that_cannot_be_written_to(tmp_path, monkeypatch):
 
     keep(tmp_path, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.tempfile, 'TemporaryFile', deny)
+        patch.setattr(tempfile, 'TemporaryFile', deny)
         assert f'folder {tmp_path} (Permission denied): allow' in refused(
             tmp_path, PermissionError
         )

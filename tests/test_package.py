@@ -1,10 +1,13 @@
 """The package as others install and import it."""
 
+import re
 import shutil
 import zipfile
 
 import pytest
 from processes import ROOT, python
+
+from d2l_gan.book.read import read_book
 
 
 def test_the_import_of_the_readme_works_in_a_new_process(tmp_path):
@@ -30,6 +33,31 @@ def test_numpy_bool_comes_back_where_it_is_gone(tmp_path, version, cured):
         PYTHONPATH=f'{tmp_path}:{ROOT}',
     )
     assert out == f'{cured}\n', err
+
+
+def test_the_top_is_made_from_chapters_and_folders_by_hand():
+    package, book = ROOT / 'd2l_gan', read_book(ROOT / 'chapters')
+    made = {f'{module}.py' for module in book.modules.values()}
+    assert {path.name for path in package.glob('*.py')} == {
+        '__init__.py', '__main__.py', *made
+    }  # fmt: skip
+    for path in package.rglob('*.py'):
+        says_so = 'Made from that chapter by `make lib`' in path.read_text()
+        is_made = path.parent == package and path.name in made
+        assert says_so == (is_made or path.name == 'export.py'), path
+
+
+def test_the_readme_s_table_of_chapters_is_true():
+    book = read_book(ROOT / 'chapters')
+    rows = re.findall(
+        r'^\| ([^|]+) \| [^|]+ \| `d2l_gan\.(\w+)` \|$',
+        (ROOT / 'README.md').read_text(),
+        re.MULTILINE,
+    )
+    assert rows == [
+        (chapter.title, book.modules[chapter.name])
+        for chapter in book.chapters
+    ]
 
 
 def test_the_wheel_holds_what_it_needs(tmp_path):

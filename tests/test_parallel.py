@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 
 from d2l_gan.cluster import launch
 from d2l_gan.dcgan import AveragedStep
-from d2l_gan.fused import warn_once
+from d2l_gan.fused import FusedStep, warn_once
 from d2l_gan.parallel import (
     DataParallel,
     OwnKeys,
@@ -169,7 +169,8 @@ def test_several_devices_compute_in_float32(monkeypatch):
     with pytest.raises(ValueError, match=r'in bfloat16, .*: several devices'):
         train(
             net_D, net_G, [points], 1, 0.02, 0.01, 5, points,
-            dtype='bfloat16', device=[mx.cpu(0), mx.cpu(1)], animator=False,
+            step=FusedStep(adversarial_step, 'bfloat16'),
+            device=[mx.cpu(0), mx.cpu(1)], animator=False,
         )  # fmt: skip
 
 
@@ -352,9 +353,9 @@ class First(Place):
 
 def test_workers_go_on_from_one_epoch_with_one_seed():
     progress = types.SimpleNamespace(epoch=3, seed=5)
-    Workers(First([3, 2**32 - 1])).agree(progress)
+    Workers(First([3, 2**32 - 1])).same_epoch_and_seed(progress)
     assert progress.seed == 2**32 - 1
-    Workers(First([3, -1])).agree(progress)
+    Workers(First([3, -1])).same_epoch_and_seed(progress)
     assert progress.seed == 2**32 - 1
     with pytest.raises(ValueError, match='worker 1 has a checkpoint of epoch'):
-        Workers(First([4, 5])).agree(progress)
+        Workers(First([4, 5])).same_epoch_and_seed(progress)

@@ -11,8 +11,11 @@ from mxnet.gluon import nn
 from processes import python
 from small import weights
 
+from d2l_gan.data import read_images
+from d2l_gan.systems import POINT_SYSTEMS, SYSTEMS, System, count_classes
 from d2l_gan.train import (
     Recorder,
+    adversarial_step,
     draw_gaussian,
     set_seed,
     train,
@@ -153,7 +156,7 @@ def test_update_D_names_shapes_that_differ():
         )
 
 
-def d2l_loop(net_D, net_G, data_iter, num_epochs, lr_D, lr_G):
+def d2l_loop(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, num_shown):
     """d2l's loop, with d2l's updates; gives the mean losses of each epoch."""
     loss = gluon.loss.SigmoidBCELoss()
     trainers = []
@@ -173,6 +176,7 @@ def d2l_loop(net_D, net_G, data_iter, num_epochs, lr_D, lr_G):
                 X.shape[0],
             )
         means.append(sums[:2] / sums[2])
+        np.random.normal(0, 1, size=(num_shown, 2))  # of what it shows
     return numpy.array(means)
 
 
@@ -187,7 +191,7 @@ def test_train_gives_the_losses_of_d2l_s_loop():
         animator=False,
     )  # fmt: skip
     set_seed(4)
-    means = d2l_loop(*oracle, d2l.load_array((data,), 8), 5, 0.05, 0.005)
+    means = d2l_loop(*oracle, d2l.load_array((data,), 8), 5, 0.05, 0.005, 10)
     numpy.testing.assert_allclose(history['loss_D'], means[:, 0], atol=1e-6)
     numpy.testing.assert_allclose(history['loss_G'], means[:, 1], atol=1e-6)
     for a, b in zip(weights(*nets), weights(*oracle)):
@@ -302,6 +306,72 @@ def test_the_chapter_s_settings_reach_the_truth():
         )
         # Before training it is 10.2; the data's own error is up to 0.035.
         assert distance < 0.1
+
+
+@pytest.mark.parametrize('name', SYSTEMS)
+def test_watching_changes_nothing(name):
+    """With any animator and with none, with a seed and without."""
+    if name in POINT_SYSTEMS:
+        examples, labels = draw_gaussian(48).asnumpy(), None
+    else:
+        examples, labels = read_images('digits', size=16)
+        examples, labels = examples[:96], labels[:96]
+    for seed in (None, 7):
+        digests = set()
+        for animator in (False, Recorder(), None):
+            set_seed(3)
+            system = System(name, examples.shape[1:], count_classes(labels))
+            data_iter = system.minibatches(examples, labels, 48)
+            # Of conditional systems a look at a batch is no picture.
+            shown = next(iter(data_iter))
+            if system.takes_orders and animator is None:
+                continue
+            history = system.train(
+                data_iter, 2, shown, animator=animator, seed=seed
+            )
+            nets = system.net_D, system.net_G
+            digests.add(small.digest(*nets, history))
+        assert len(digests) == 1
+
+
+def test_an_argument_is_what_it_says(monkeypatch):
+    """Without a step fused ones are taken, and else the one that is given."""
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return update_D(*arguments)
+
+    monkeypatch.setattr('d2l_gan.train.update_D', counted)
+    data = draw_gaussian(16)
+    for step, num_calls in ((None, 0), (adversarial_step, 2)):
+        calls.clear()
+        train(
+            *small.point_networks(5), [data[:8], data[8:]], 1, 0.05, 0.005, 2,
+            data, step=step, animator=False,
+        )  # fmt: skip
+        assert len(calls) == num_calls
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'cure'),
+    [
+        ('sead', "did you mean 'seed'?"),
+        ('initialiser', "did you mean 'initializer'?"),
+        ('beta_1', "did you mean 'beta1'?"),
+        ('kv_store', "did you mean 'kvstore'?"),
+        ('dtype', 'see help(train)'),
+    ],
+)
+def test_arguments_that_are_misspelt(wrong, cure):
+    nets = networks()
+    with pytest.raises(TypeError) as caught:
+        train(*nets, [], 1, 0.05, 0.005, 2, None, **{wrong: 1})
+    assert repr(wrong) in str(caught.value)
+    assert str(caught.value).endswith(cure)
+    # Nothing was begun.
+    with pytest.raises(RuntimeError):
+        weights(*nets)
 
 
 def test_the_parts_of_the_loop_can_be_exchanged():

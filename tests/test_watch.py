@@ -11,7 +11,7 @@ from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
 from tqdm import tqdm
 
-import d2l_gan.train
+import d2l_gan.run
 from d2l_gan.conditional import FakeClassLoss, JoinLabels
 from d2l_gan.data import load_images
 from d2l_gan.mlp import mlp_discriminator, mlp_generator
@@ -19,8 +19,8 @@ from d2l_gan.systems import System, read_examples
 from d2l_gan.train import set_seed, train
 from d2l_gan.watch import (
     LateLosses,
-    look,
     mean_opinion,
+    note_spread,
     spread,
     troubles,
     warn,
@@ -106,12 +106,12 @@ def test_looking_adds_to_the_history():
     X = np.array([[0, 0], [2, 2.0]])
     Z = np.array([[0.0], [1.0]])
     history = {'spread': [7.0]}
-    look(history, X, Z, net_D, net_G, gluon.loss.SigmoidBCELoss())
+    note_spread(history, X, Z, net_D, net_G, gluon.loss.SigmoidBCELoss())
     assert history == {'spread': [7.0, pytest.approx(0.5)]}
-    look(history, X, Z, net_D, net_G, gluon.loss.SigmoidBCELoss(), True)
+    note_spread(history, X, Z, net_D, net_G, gluon.loss.SigmoidBCELoss(), True)
     assert history['D_real'] == history['D_fake'] == [pytest.approx(0.5)]
     # Data that do not vary have no spread to compare with
-    look(history, 0 * X, Z, net_D, net_G, None)
+    note_spread(history, 0 * X, Z, net_D, net_G, None)
     assert math.isnan(history['spread'][-1])
 
 
@@ -140,8 +140,8 @@ def course(hybridize):
 def test_a_watched_training_takes_the_same_course(hybridize, monkeypatch):
     history, watched = course(hybridize)
     assert len(history['spread']) == 3 and 'D_real' not in history
-    monkeypatch.setattr(d2l_gan.train, 'look', lambda *_: None)
-    monkeypatch.setattr(d2l_gan.train, 'warn', lambda *_: None)
+    monkeypatch.setattr(d2l_gan.run, 'note_spread', lambda *_: None)
+    monkeypatch.setattr(d2l_gan.run, 'warn', lambda *_: None)
     history, alone = course(hybridize)
     assert 'spread' not in history
     for a, b in zip(watched, alone):
@@ -262,7 +262,8 @@ def test_a_conditional_generator_that_only_obeys():
     join, picture = JoinLabels(), np.array(rng.normal(size=(1, 1, 8, 8)))
     X = join(np.array(rng.normal(size=(64, 1, 8, 8))), y)
     history = {}
-    look(history, X, y, None, lambda Z: join(picture.repeat(64, 0), Z), None)
+    fakes = picture.repeat(64, 0)
+    note_spread(history, X, y, None, lambda Z: join(fakes, Z), None)
     assert history['spread'][0] < 1e-5
 
 

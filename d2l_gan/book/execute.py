@@ -20,6 +20,7 @@ from nbclient.exceptions import (
 )
 from traitlets.config import Config
 
+from d2l_gan.book.imports import imported_files
 from d2l_gan.support.files import write_text
 
 __all__ = ['cache_key', 'execute']
@@ -33,18 +34,23 @@ ANSI = re.compile(r'\x1b\[[0-9;]*m')
 def cache_key(book, chapter):
     """A digest of all that the outputs of a chapter depend on.
 
-    These are its code, the library's, the versions of Python and of every
-    installed package, the data set asked for, and this module. Prose, and the
-    rest of the book, are not among them.
+    These are its code, that of the library's modules which it imports,
+    directly or through others, the versions of Python and of every installed
+    package, the data set asked for, and this module. Prose, and the rest of
+    the book and of the library, are not among them.
     """
-    library = sorted(book.library.glob('*.py'))
+    code = [cell.source for cell in chapter.code]
+    library = imported_files(book.library, '\n'.join(code))
     packages = sorted(
         f'{dist.name}=={dist.version}'
         for dist in importlib.metadata.distributions()
     )
     facts = [
-        [cell.source for cell in chapter.code],
-        [(path.name, path.read_text(encoding='utf-8')) for path in library],
+        code,
+        [
+            (str(path.relative_to(book.library)), path.read_text('utf-8'))
+            for path in library
+        ],
         packages,
         platform.python_version(),
         _data(),

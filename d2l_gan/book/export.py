@@ -2,15 +2,19 @@
 
 import ast
 import builtins
+import dataclasses
 import hashlib
 import re
 import symtable
+import textwrap
 
 from d2l_gan.book.read import BookError
 from d2l_gan.support.files import write_text
 
 __all__ = ['export', 'module_text']
 
+IMPORTS = ast.Import, ast.ImportFrom
+ADD_TO_CLASS = re.compile(r'(?:\w+\.)?add_to_class\((\w+)\)')
 SAVE = re.compile(r'# *@save\b')
 MODULE_NAMES = {'__name__', '__file__', '__doc__'}
 HEADER = '''\
@@ -85,9 +89,10 @@ def export(book, check=False):
 def module_text(book, chapter):
     """The text of the module that a chapter makes; '' if it saves nothing.
 
-    It holds the imports of the chapter's cells that it uses, `__all__`, and
-    the saved blocks in the chapter's order, each docstring ending in the
-    section that teaches it.
+    It holds the imports of the chapter's cells that it uses or that are saved
+    themselves, `__all__`, and the saved blocks in the chapter's order, each
+    docstring ending in the section that teaches it. A saved function under
+    `@add_to_class(A)` becomes a method of the saved class A.
 
     Args:
         book: the `Book`, for the chapter's module.
@@ -113,7 +118,13 @@ def module_text(book, chapter):
         )
     names = [name for name, _ in _saved_names(chapter)]
     imports = _imports(chapter)
-    used = {}
+    passed_on = [
+        name
+        for _, node in saved
+        if isinstance(node, IMPORTS)
+        for name in _names(node)
+    ]
+    used = dict.fromkeys(passed_on, True)
     for cell, _ in saved:
         for name, line in _free_names(cell):
             if name not in names and name not in imports:
@@ -128,10 +139,10 @@ def module_text(book, chapter):
         _wrapped(
             '__all__ = ',
             '[]',
-            [repr(name) for name in sorted(names, key=_rank)],
+            [repr(name) for name in sorted(names + passed_on, key=_rank)],
         ),
     ]
-    parts += [_block(chapter, cell, node) for cell, node in saved]
+    parts += _blocks(chapter, saved)
     body = '\n\n\n'.join(part for part in parts[1:] if part) + '\n'
     if parts[0]:
         body = f'{parts[0]}\n\n{body}'
@@ -210,18 +221,35 @@ def _saved_cells(chapter):
                 f'block, and this one has {len(tree.body)}: split it',
             )
         node = tree.body[0]
-        if not _names(node):
+        if not (_names(node) or _class_of(node)):
             raise chapter.error(
                 cell.line + node.lineno - 1,
-                'only functions, classes and constants can be saved',
+                'only functions, classes, constants and imports can be saved',
             )
+        if _class_of(node):
+            # Without the decorator: in the module it stands in its class.
+            lines = cell.source.split('\n')
+            end = node.decorator_list[0].end_lineno
+            lines[:end] = [''] * end
+            cell = dataclasses.replace(cell, source='\n'.join(lines))
         yield cell, node
+
+
+def _class_of(node):
+    """The class that a function under `@add_to_class(A)` is a method of."""
+    first = next(iter(getattr(node, 'decorator_list', ())), None)
+    match = first and ADD_TO_CLASS.fullmatch(ast.unparse(first))
+    return match and match[1]
 
 
 def _names(node):
     """The names that a top-level statement defines."""
+    if _class_of(node):
+        return []
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [node.name]
+    if isinstance(node, IMPORTS):
+        return [a.asname or a.name.split('.')[0] for a in node.names]
     targets = (
         node.targets
         if isinstance(node, ast.Assign)
@@ -238,9 +266,28 @@ def _names(node):
 
 
 def _saved_names(chapter):
+    """Pairs of a name that the chapter's saved cells define, and its line."""
     for cell, node in _saved_cells(chapter):
-        for name in _names(node):
+        for name in () if isinstance(node, IMPORTS) else _names(node):
             yield name, cell.line + node.lineno - 1
+
+
+def _blocks(chapter, saved):
+    """The texts of the saved blocks, methods within their classes."""
+    blocks = {}
+    for cell, node in saved:
+        name = _class_of(node)
+        if name is None and not isinstance(node, IMPORTS):
+            blocks[_names(node)[0]] = _block(chapter, cell, node)
+        elif name is not None:
+            if name not in blocks:
+                raise chapter.error(
+                    cell.line + node.lineno - 1,
+                    f'no class `{name}` was saved before this method of it',
+                )
+            method = textwrap.indent(cell.source.strip(), '    ')
+            blocks[name] += f'\n\n{method}'
+    return blocks.values()
 
 
 def _imports(chapter):

@@ -1,5 +1,6 @@
 """Errors that name the cause, for the mistakes that training loops meet."""
 
+import difflib
 import math
 
 import mxnet as mx
@@ -14,6 +15,7 @@ __all__ = [
     'check_settings',
     'finite_array',
     'real_examples',
+    'refuse_unknown',
     'to_numpy',
 ]
 
@@ -48,6 +50,22 @@ def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1, seed=None):
     ):
         if not fits:
             raise ValueError(f'{name} is {value}, but has to be {range_}')
+
+
+def refuse_unknown(unknown, names):
+    """See that no argument of `train` was misspelt.
+
+    Args:
+        unknown: a dictionary, empty if all is well.
+        names: of the arguments that there are.
+
+    Raises:
+        TypeError: naming the argument, and one that is alike.
+    """
+    for name in unknown:
+        near = difflib.get_close_matches(name, names, 1)
+        cure = f': did you mean {near[0]!r}?' if near else '; see help(train)'
+        raise TypeError(f'train() has no argument {name!r}{cure}')
 
 
 def real_examples(minibatch):

@@ -17,7 +17,7 @@ import os
 import sys
 import warnings
 
-__all__ = ['prepare', 'restored', 'suit']
+__all__ = ['all_cores_again', 'choose', 'prepare']
 
 # Networks that compute fewer numbers than these in a forward pass, counting
 # all layers' outputs, train with one thread. The smaller ones lose by a second
@@ -67,7 +67,7 @@ def prepare():
         )
 
 
-def suit(net_D, net_G, X, Z):
+def choose(net_D, net_G, X, Z):
     """Let MXNet compute with the number of threads that suits the networks.
 
     Args:
@@ -84,7 +84,7 @@ def suit(net_D, net_G, X, Z):
 
 
 @contextlib.contextmanager
-def restored():
+def all_cores_again():
     """Take all cores again when the block, or the decorated function, ends."""
     try:
         yield
