@@ -4,7 +4,7 @@ import matplotlib
 import pytest
 
 import d2l_gan  # noqa: F401
-from d2l_gan import classifier
+from d2l_gan.classifier import network
 
 matplotlib.use('agg')
 
@@ -41,11 +41,11 @@ def make_book(tmp_path):
 @pytest.fixture
 def fits(monkeypatch):
     """A list that grows by one item with every training of a classifier."""
-    calls, fit = [], classifier._fit
+    calls, fit = [], network._fit
 
     def counting(*args):
         calls.append(args)
         fit(*args)
 
-    monkeypatch.setattr(classifier, '_fit', counting)
+    monkeypatch.setattr(network, '_fit', counting)
     return calls
