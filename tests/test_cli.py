@@ -157,7 +157,7 @@ def test_the_same_seed_gives_the_same_run(images):
 def test_images_that_do_not_fit_into_memory(images, monkeypatch):
     train = f'train mlp-deep --data {images} --size 8 --epochs 2'
     assert run(f'{train} --out cut') == 0
-    monkeypatch.setattr(data, '_memory', lambda: 0)
+    monkeypatch.setattr('d2l_gan.data.images.MAX_BYTES', 0)
     assert run(f'{train} --out decoded') == 0
     assert isinstance(RunFolder.open('decoded').data[0], data.LazyImages)
     for a, b in zip(weights('cut'), weights('decoded')):
