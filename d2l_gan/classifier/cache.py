@@ -29,15 +29,13 @@ def cache_path(folder, images, labels, seed, num_epochs):
     Returns:
         pathlib.Path
     """
-    key = hashlib.sha256(
-        f'{FORMAT} {seed} {num_epochs} {images.dtype} {images.shape}'.encode()
-    )
+    settings = f'{FORMAT} {seed} {num_epochs} {images.dtype} {images.shape}'
+    key = hashlib.sha256(settings.encode())
     key.update(numpy.ascontiguousarray(images).data)
     key.update(labels.data)
     if folder is None:
-        caches = os.environ.get('XDG_CACHE_HOME')
-        folder = pathlib.Path(caches or pathlib.Path.home() / '.cache')
-        folder /= 'd2l_gan'
+        caches = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+        folder = pathlib.Path(caches, 'd2l_gan').expanduser()
     return pathlib.Path(folder, f'classifier-{key.hexdigest()}.weights')
 
 
@@ -53,10 +51,8 @@ def save(path, arrays):
         with replacing(path) as draft:
             draft.write_bytes(hashlib.sha256(body).digest() + body)
     except OSError as error:
-        warnings.warn(
-            f'the classifier is not kept for the next time: {error}',
-            stacklevel=3,
-        )
+        message = f'the classifier is not kept for the next time: {error}'
+        warnings.warn(message, stacklevel=3)
 
 
 def load(path):

@@ -36,13 +36,13 @@ def cluster(images, seed=0):
 
     rng = numpy.random.RandomState(seed)
     pixels = images
-    for axis in (2, 3):
-        # Means over blocks, whose sizes differ by 1 pixel at most
-        size = images.shape[axis]
+    for size in images.shape[2:]:
+        # Means over blocks of rows, and then of columns; the blocks' sizes
+        # differ by 1 pixel at most.
         edges = numpy.arange(CLUSTERED_SIZE + 1) * size // CLUSTERED_SIZE
-        pixels = numpy.add.reduceat(
-            pixels, edges[:-1], axis, dtype='float64'
-        ) / numpy.diff(edges).reshape((-1, 1) if axis == 2 else -1)
+        lines = pixels.swapaxes(2, 3)
+        sums = numpy.add.reduceat(lines, edges[:-1], 3, dtype='float64')
+        pixels = sums / numpy.diff(edges)
     pixels = pixels.reshape(len(images), -1)
     some = pixels[rng.permutation(len(pixels))[:MAX_CLUSTERED]]
     num_different = len(numpy.unique(some, axis=0))
@@ -55,8 +55,5 @@ def cluster(images, seed=0):
     # Not MXNet's or NumPy's own random numbers
     k_means = KMeans(NUM_CLUSTERS, n_init=4, random_state=rng)
     clusters = k_means.fit(some).predict(pixels)
-    _, clusters, counts = numpy.unique(
-        clusters, return_inverse=True, return_counts=True
-    )
-    ranks = numpy.argsort(numpy.argsort(-counts, kind='stable'))
-    return ranks[clusters]
+    largest_first = numpy.argsort(-numpy.bincount(clusters), kind='stable')
+    return numpy.argsort(largest_first)[clusters]

@@ -2,6 +2,7 @@
 
 import numpy
 
+from d2l_gan.data.minibatches import label_array
 from d2l_gan.support.checks import to_numpy
 
 __all__ = ['check_images', 'check_labels']
@@ -26,24 +27,17 @@ def check_images(images, shape=None):
         ValueError: for other images.
     """
     images = to_numpy(images)
-    if images.ndim != 4 or len(images) < 2:
-        raise ValueError(
-            f'the images have shape {images.shape}; it has to be (n, '
-            'channels, height, width), with n at least 2'
-        )
-    _, channels, height, width = images.shape
     if shape is not None and images.shape[1:] != shape:
         raise ValueError(
-            f'the images have shape {images.shape[1:]} each, but the real '
-            f'ones have {shape}'
+            f'the images have shape {images.shape}, but the real ones have '
+            f'{shape} each'
         )
-    if (
-        channels not in (1, 3)
-        or not 8 <= min(height, width) <= max(height, width) <= 64
-    ):
+    n, channels, *sides = images.shape if images.ndim == 4 else (0, 0, 0)
+    if n < 2 or channels not in (1, 3) or min(sides) < 8 or max(sides) > 64:
         raise ValueError(
-            f'the images have shape {images.shape[1:]} each; they must have '
-            '1 or 3 channels, and be from 8 to 64 pixels high and wide'
+            f'the images have shape {images.shape}; it has to be (n, '
+            'channels, height, width), with n at least 2, 1 or 3 channels, '
+            'and height and width from 8 to 64'
         )
     if images.dtype == 'uint8':
         return images
@@ -77,12 +71,7 @@ def check_labels(labels, num_images):
     Raises:
         ValueError: for other labels.
     """
-    labels = to_numpy(labels)
-    if labels.shape != (num_images,):
-        raise ValueError(
-            f'the labels have shape {labels.shape}, but there are '
-            f'{num_images} images: one label each is needed'
-        )
+    labels = label_array(labels, num_images)
     found = numpy.unique(labels)
     if len(found) < 2 or not numpy.array_equal(found, range(len(found))):
         raise ValueError(

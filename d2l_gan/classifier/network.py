@@ -9,7 +9,7 @@ from mxnet.gluon import nn
 
 from d2l_gan.classifier.cache import cache_path, load, save
 from d2l_gan.classifier.images import check_images, check_labels
-from d2l_gan.data import normalize
+from d2l_gan.data.minibatches import normalize, pieces
 from d2l_gan.support.checks import check_numpy_mode
 
 __all__ = ['Classifier', 'classify', 'train_classifier']
@@ -38,10 +38,8 @@ class Classifier(nn.HybridBlock):
         self.body = nn.HybridSequential()
         with self.name_scope():
             for channels in (16, 32):
-                self.body.add(
-                    nn.Conv2D(channels, 5, padding=2, activation='relu'),
-                    nn.MaxPool2D(2),
-                )
+                conv = nn.Conv2D(channels, 5, padding=2, activation='relu')
+                self.body.add(conv, nn.MaxPool2D(2))
             # Bounded, so that distances do not grow with the images' size
             self.body.add(nn.Dense(NUM_FEATURES, activation='tanh'))
             self.head = nn.Dense(num_classes)
@@ -134,12 +132,9 @@ def classify(net, images):
         tuple: features, shape (n, 64), and logits, (n, num_classes), both
         numpy.ndarray of float32.
     """
-    features, logits = [], []
-    for start in range(0, len(images), 256):
-        outputs = net(_minibatch(images[start : start + 256]))
-        features.append(outputs[0].asnumpy())
-        logits.append(outputs[1].asnumpy())
-    return numpy.concatenate(features), numpy.concatenate(logits)
+    minibatches = map(_minibatch, pieces(images, 256))
+    outputs = [[y.asnumpy() for y in net(X)] for X in minibatches]
+    return tuple(map(numpy.concatenate, zip(*outputs)))
 
 
 def _minibatch(images):
