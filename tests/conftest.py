@@ -3,8 +3,10 @@
 import matplotlib
 import pytest
 
-import d2l_gan  # noqa: F401
-from d2l_gan import classifier
+import d2l_gan  # noqa: F401 isort: skip
+from d2l import mxnet as d2l
+
+from d2l_gan.classifier import network
 
 matplotlib.use('agg')
 
@@ -41,11 +43,27 @@ def make_book(tmp_path):
 @pytest.fixture
 def fits(monkeypatch):
     """A list that grows by one item with every training of a classifier."""
-    calls, fit = [], classifier._fit
+    calls, fit = [], network._fit
 
     def counting(*args):
         calls.append(args)
         fit(*args)
 
-    monkeypatch.setattr(classifier, '_fit', counting)
+    monkeypatch.setattr(network, '_fit', counting)
     return calls
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """An empty folder of data sets, and no way to fetch any."""
+    for name in ('DATA', 'XDG_CACHE_HOME'):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / 'root'
+    monkeypatch.setenv('D2L_GAN_DATA', str(folder))
+    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+    # Nobody listens there.
+    monkeypatch.setenv('MXNET_GLUON_REPO', 'http://127.0.0.1:9/')
+    monkeypatch.setitem(
+        d2l.DATA_HUB, 'pokemon', ('http://127.0.0.1:9/pokemon.zip', '0' * 40)
+    )
+    return folder

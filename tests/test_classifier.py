@@ -7,7 +7,6 @@ from mxnet import npx
 from sklearn.datasets import load_digits
 from small import same, weights
 
-from d2l_gan import classifier
 from d2l_gan.classifier import (
     check_images,
     classify,
@@ -49,7 +48,7 @@ def test_clusters_of_bytes_and_of_many_images(few, monkeypatch):
     counts = numpy.bincount(clusters)
     assert len(counts) == 10 and (numpy.diff(counts) <= 0).all()
     # Clusters of a part of the images, given to all of them
-    monkeypatch.setattr(classifier, 'MAX_CLUSTERED', 100)
+    monkeypatch.setattr('d2l_gan.classifier.clusters.MAX_CLUSTERED', 100)
     clusters = cluster(images, 0)
     assert clusters.shape == (len(images),) and clusters.max() == 9
 

@@ -12,7 +12,7 @@ from mxnet import gluon, np
 from processes import ROOT, python
 
 import d2l_gan.app.folder
-from d2l_gan import classifier, data, parallel
+from d2l_gan import data, parallel
 from d2l_gan.app.cli import main
 from d2l_gan.app.folder import RunAnimator, RunFolder
 from d2l_gan.checkpoint import load_network
@@ -157,7 +157,7 @@ def test_the_same_seed_gives_the_same_run(images):
 def test_images_that_do_not_fit_into_memory(images, monkeypatch):
     train = f'train mlp-deep --data {images} --size 8 --epochs 2'
     assert run(f'{train} --out cut') == 0
-    monkeypatch.setattr(data, '_memory', lambda: 0)
+    monkeypatch.setattr('d2l_gan.data.images.MAX_BYTES', 0)
     assert run(f'{train} --out decoded') == 0
     assert isinstance(RunFolder.open('decoded').data[0], data.LazyImages)
     for a, b in zip(weights('cut'), weights('decoded')):
@@ -472,7 +472,7 @@ def test_the_generator_can_be_had_without_the_library(images):
 
 
 def test_images_come_before_the_judge(monkeypatch, capsys):
-    monkeypatch.setattr(classifier, 'MIN_STEPS', 60)
+    monkeypatch.setattr('d2l_gan.classifier.network.MIN_STEPS', 60)
     train = 'train conditional-dcgan --data digits --size 8 --epochs 1 --out c'
     assert run(train) == 0
     assert run('evaluate c -n 50') == 0

@@ -32,7 +32,7 @@ from d2l_gan.checkpoint import (
     save_generator,
     state_of,
 )
-from d2l_gan.data import NAMES
+from d2l_gan.data.published import NAMES
 from d2l_gan.support.checks import to_numpy
 from d2l_gan.support.files import replacing, write_text
 from d2l_gan.systems import (

@@ -1,0 +1,146 @@
+"""Images by name: of a data set that others published, or of a folder."""
+
+import difflib
+import math
+import os
+import pathlib
+
+import numpy
+import PIL.Image
+
+from d2l_gan.data import published
+from d2l_gan.data.folder import folder_images, scaled_pixels
+from d2l_gan.data.lazy import LazyImages
+from d2l_gan.data.minibatches import loader
+
+__all__ = ['load_images', 'read_images']
+
+# The size of images that have none in common
+SIZE = 64
+# Images that take more bytes together are decoded anew in every epoch. Any
+# computer that trains for long can spare these, and they hold 170 thousand
+# images in colour of the size above.
+MAX_BYTES = 2 * 2**30
+
+
+def load_images(
+    batch_size,
+    name=None,
+    size=None,
+    shuffle=True,
+    train=True,
+    *,
+    labels=None,
+    kvstore=None,
+    in_memory=None,
+):
+    """Load images as minibatches.
+
+    They are cut from all images, which are read before; or, if these take
+    too much memory, they are decoded by threads, 8 minibatches ahead. On the
+    same seed both ways give the same.
+
+    Args:
+        batch_size: the number of images in a minibatch, at least 1; the last
+            one holds what is left.
+        shuffle: whether the order is drawn anew every epoch, by
+            `numpy.random`.
+        name, size, train: as in `read_images`.
+        labels: one for each image, in the place of those of the data set.
+        kvstore: connects the workers of a distributed run, each of which gets
+            the minibatches of its own share; `None` for all images.
+        in_memory: as in `read_images`.
+
+    Returns:
+        an iterable, every time anew, with a length. It gives tuples (X, y), or
+        X alone where there are no labels. X is a float32 `mxnet.np.ndarray` in
+        [-1, 1] of shape (batch_size, channels, size, size), y an int32 one of
+        shape (batch_size,).
+
+    Raises:
+        ValueError: if `batch_size` is below 1, or there is not a label for
+            each image; in the loop, if a file that is decoded there is
+            damaged.
+        ValueError, OSError: as in `read_images`.
+    """
+    images, own = read_images(name, size, train, in_memory)
+    labels = own if labels is None else labels
+    return loader(images, labels, batch_size, shuffle, kvstore)
+
+
+def read_images(name=None, size=None, train=True, in_memory=True):
+    """Read all images of a data set, or of a folder.
+
+    Args:
+        name: 'digits' (1797 scans that come with scikit-learn), 'mnist',
+            'fashion_mnist', 'pokemon', or the path to a folder of PNG and
+            JPEG files, which are sorted by their paths. If `None`, what the
+            environment variable DATA says, or else 'digits'.
+        size: height and width, at least 1; images are stretched to it. If
+            `None`, that of the data set (8 for 'digits', 28 for the two
+            others), and 64 for 'pokemon' and folders.
+        train: whether to take the training set of 'mnist' and
+            'fashion_mnist', or their test set; the others have none.
+        in_memory: whether to decode and scale all images now. If `None`, that
+            is done if they take 2 GiB or less.
+
+    Returns:
+        tuple: the images, a uint8 `numpy.ndarray` of shape (n, channels,
+        size, size) with 1 channel if all are grey, else 3; and the labels,
+        an int32 one of shape (n,), or `None` for 'pokemon' and folders. What
+        was transparent is white. If they are not decoded now, the images are
+        `LazyImages`.
+
+    Raises:
+        ValueError: if `size` is below 1, there is no test set, a folder holds
+            no images, or a file is damaged (with `LazyImages`, as late as it
+            is read).
+        FileNotFoundError: if there is no such data set or folder.
+        OSError: if a data set cannot be fetched.
+    """
+    name = os.fspath(name or os.environ.get('DATA') or 'digits')
+    if size is not None and size < 1:
+        raise ValueError(f'size is {size}, but must be at least 1')
+    if not train and name not in published.MNIST:
+        raise ValueError(
+            f'{name!r} has no test set, only '
+            f'{" and ".join(published.MNIST)} have: leave `train` at True'
+        )
+    if name == 'digits':
+        images, labels = published.read_digits()
+    elif name in published.MNIST:
+        images, labels = published.read_mnist(name, train)
+    else:
+        images, labels = folder_images(_folder(name), size or SIZE), None
+    if labels is not None:
+        images = _resized(images, size)
+    if in_memory is None:
+        in_memory = math.prod(images.shape) <= MAX_BYTES
+    return numpy.asarray(images) if in_memory else images, labels
+
+
+def _resized(images, size):
+    """Scale grey images, shape (n, height, width), by Pillow."""
+    if size is None or images.shape[1:] == (size, size):
+        # Not the bytes of the file, which cannot be written to
+        return images[:, None].copy()
+
+    def read(i):
+        return scaled_pixels(PIL.Image.fromarray(images[i]), size)
+
+    return LazyImages(read, (len(images), 1, size, size), 'Scaling')
+
+
+def _folder(name):
+    if name == 'pokemon':
+        return published.pokemon_folder()
+    folder = pathlib.Path(name).expanduser()
+    if not folder.is_dir():
+        names = published.NAMES
+        near = difflib.get_close_matches(name.lower(), names, 1)
+        cure = f'did you mean {near[0]!r}?' if near else 'check its path'
+        raise FileNotFoundError(
+            f'{name!r} is neither a data set ({", ".join(names)}) nor a '
+            f'folder: {cure}'
+        )
+    return folder
