@@ -13,8 +13,9 @@ from processes import ROOT, python
 
 import d2l_gan.app.folder
 from d2l_gan import classifier, data, parallel
+from d2l_gan.app.animator import RunAnimator
 from d2l_gan.app.cli import main
-from d2l_gan.app.folder import RunAnimator, RunFolder
+from d2l_gan.app.folder import RunFolder
 from d2l_gan.checkpoint import load_network
 from d2l_gan.dcgan import AveragedStep
 from d2l_gan.evaluate import frechet_distance

@@ -432,7 +432,8 @@ def _resume(options, folder):
 
 
 def _sample(options):
-    from d2l_gan.app.folder import RunFolder, check_free, save_samples
+    from d2l_gan.app.animator import save_samples
+    from d2l_gan.app.folder import RunFolder, check_free
     from d2l_gan.train import set_seed
 
     run = RunFolder.open(options.folder)

@@ -17,15 +17,12 @@ import json
 import math
 import os
 import pathlib
-import time
 
 import mxnet as mx
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from mxnet import npx
 
 import d2l_gan
-from d2l_gan.animator import Animator, save_images
+from d2l_gan.app.animator import RunAnimator
 from d2l_gan.checkpoint import (
     Checkpoint,
     load_network,
@@ -33,8 +30,7 @@ from d2l_gan.checkpoint import (
     state_of,
 )
 from d2l_gan.data import NAMES
-from d2l_gan.support.checks import to_numpy
-from d2l_gan.support.files import replacing, write_text
+from d2l_gan.support.files import write_text
 from d2l_gan.systems import (
     POINT_SYSTEMS,
     System,
@@ -44,12 +40,10 @@ from d2l_gan.systems import (
 from d2l_gan.train import set_seed, train
 
 __all__ = [
-    'RunAnimator',
     'RunFolder',
     'check_free',
     'describe',
     'resolve',
-    'save_samples',
 ]
 
 # What a settings.json must have, and of which types
@@ -65,8 +59,6 @@ SETTINGS = {
 }
 # So many samples are in a picture, which makes a whole grid of images.
 NUM_SHOWN = 50
-# At least so many pictures of samples does a run leave, epochs permitting.
-NUM_PICTURES = 10
 
 
 class RunFolder:
@@ -311,109 +303,6 @@ class RunCheckpoint(Checkpoint):
         )
 
 
-class RunAnimator(Animator):
-    """Shows how a run goes in the terminal, and leaves pictures of it.
-
-    They are written about every tenth of the run, and when it closes.
-
-    Args:
-        run: the `RunFolder`.
-    """
-
-    def __init__(self, run):
-        self.num_epochs = run.settings['num_epochs']
-        super().__init__(
-            'epoch',
-            'loss',
-            legend=['discriminator', 'generator'],
-            xlim=[0, self.num_epochs],
-            figsize=(5, 3),
-            path=run.folder / 'losses.png',
-        )
-        if self._bar is not None:
-            self._bar.bar_format = (
-                '{desc} {n:.1f} of {total_fmt} |{bar}| {elapsed}, '
-                '{remaining} left{postfix}'
-            )
-        self.run, self.pair = run, None
-
-    def follow(self, data_iter):
-        """Give minibatches, and move the bar on within an epoch."""
-        return _Followed(data_iter, self._bar)
-
-    def show(self, real, fake):
-        """Keep samples for the pictures.
-
-        Args:
-            real, fake: as in `Animator`, but images may have label maps. If
-                the run keeps an average, that one draws others as fakes.
-        """
-        system = self.run.system
-        if system.generator is not system.net_G:
-            # From random numbers that are seeded anew before the next epoch
-            fake, _ = system.sample(len(real))
-        channels = system.shape[0]
-        self.pair = [to_numpy(X)[:, :channels] for X in (real, fake)]
-
-    def add(self, x, y):
-        """Show an epoch.
-
-        Args:
-            x: its number, from 1.
-            y: the losses of discriminator and generator.
-        """
-        super().add(x, y)
-        if self.pair is None:  # of the time before the run was resumed
-            if self._bar is not None:
-                self._bar.initial = x
-            return
-        if x % max(1, self.num_epochs // NUM_PICTURES) == 0:
-            self._save(f'samples/epoch-{x:04d}.png')
-
-    def close(self):
-        """End the bar, and write the last pictures if there are any."""
-        if self.pair is not None:
-            self._save('samples.png')
-            super().close()
-        elif self._bar is not None:
-            self._bar.close()
-
-    def _save(self, name):
-        real, fake = self.pair
-        save_samples(self.run.folder / name, fake, real)
-
-
-class _Followed:
-    """Minibatches that move a bar, which counts epochs, by fractions.
-
-    MXNet works behind Python's back, so now and then, about twice a second,
-    this waits for it.
-    """
-
-    def __init__(self, data_iter, bar):
-        self.data_iter, self.bar = data_iter, bar
-        self.stride = 1
-
-    def __len__(self):
-        return len(self.data_iter)
-
-    def __iter__(self):
-        if self.bar is None or self.bar.disable:
-            yield from self.data_iter
-            return
-        waiting, then = 0, time.monotonic()
-        for minibatch in self.data_iter:
-            yield minibatch
-            waiting += 1
-            if waiting >= self.stride:
-                mx.nd.waitall()
-                self.bar.update(waiting / len(self))
-                now = time.monotonic()
-                factor = 2 if now - then < 0.5 else 0.5
-                self.stride = max(1, int(self.stride * factor))
-                waiting, then = 0, now
-
-
 def resolve(data):
     """Name data in a way that holds in any folder and environment.
 
@@ -446,29 +335,6 @@ def check_free(folder):
             f'{folder} is there, and is not an empty folder: name another '
             'one by --out'
         )
-
-
-def save_samples(path, fake, real=None):
-    """Save a picture of samples.
-
-    Args:
-        path: a PNG file.
-        fake: images, as in `d2l_gan.animator.save_images`, or points, shape
-            (n, 2).
-        real: points to be shown below them; not read for images.
-    """
-    if fake.ndim == 4:
-        save_images(path, fake)
-        return
-    fig = Figure(figsize=(5, 4))
-    FigureCanvasAgg(fig)
-    panel = fig.subplots()
-    if real is not None:
-        panel.plot(*real.T, 'o', markersize=4, label='real')
-    panel.plot(*fake.T, 'o', markersize=4, label='generated', color='C1')
-    panel.legend(loc='upper left')
-    with replacing(path) as draft:
-        fig.savefig(draft, format='png', dpi=144)
 
 
 def describe(system):
