@@ -7,7 +7,6 @@ import time
 import matplotlib
 import mxnet as mx
 from IPython import display, get_ipython
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -68,7 +67,13 @@ class Animator:
     ):
         # A figure of our own, unknown to pyplot: no backend shows it twice.
         self.fig = Figure(figsize=figsize)
-        FigureCanvasAgg(self.fig)
+        self._path = path and pathlib.Path(path)
+        formats = self.fig.canvas.get_supported_filetypes()
+        if path and self._path.suffix[1:] not in formats:
+            raise ValueError(
+                f'{path}: Matplotlib writes no "{self._path.suffix}" files, '
+                f'only {", ".join(sorted(formats))}'
+            )
         self.axes = list(self.fig.subplots(nrows, ncols, squeeze=False).flat)
         self.fig.subplots_adjust(
             left=0.14,
@@ -86,7 +91,6 @@ class Animator:
         self._legend = legend or []
         self._fmts = fmts
         self._curves, self._shown = [], []
-        self._path = _writable_picture(self.fig, path)
         self._started = time.perf_counter()
         self._pending = False
         self._handle = self._bar = None
@@ -274,17 +278,3 @@ class _Followed:
                 factor = 2 if now - then < 0.5 else 0.5
                 self.stride = max(1, int(self.stride * factor))
                 waiting, then = 0, now
-
-
-def _writable_picture(fig, path):
-    """Find out before a long training whether its picture can be written."""
-    if path is None:
-        return None
-    path = pathlib.Path(path)
-    formats = fig.canvas.get_supported_filetypes()
-    if path.suffix[1:] not in formats:
-        raise ValueError(
-            f'{path}: Matplotlib writes no "{path.suffix}" '
-            f'files, only {", ".join(sorted(formats))}'
-        )
-    return path

@@ -1,6 +1,5 @@
 """What one sees of a run that is kept in a folder."""
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from d2l_gan.animator import Animator, save_images
@@ -84,7 +83,6 @@ def save_samples(path, fake, real=None):
         save_images(path, fake)
         return
     fig = Figure(figsize=(5, 4))
-    FigureCanvasAgg(fig)
     panel = fig.subplots()
     if real is not None:
         panel.plot(*real.T, 'o', markersize=4, label='real')

@@ -18,33 +18,17 @@ import math
 import os
 import pathlib
 
-import mxnet as mx
-from mxnet import npx
+from mxnet import init, npx
 
 import d2l_gan
 from d2l_gan.app.animator import RunAnimator
-from d2l_gan.checkpoint import (
-    Checkpoint,
-    load_network,
-    save_generator,
-    state_of,
-)
+from d2l_gan.checkpoint import Checkpoint, save_generator
 from d2l_gan.data import NAMES
 from d2l_gan.support.files import write_text
-from d2l_gan.systems import (
-    POINT_SYSTEMS,
-    System,
-    count_classes,
-    read_examples,
-)
+from d2l_gan.systems import POINT_SYSTEMS, System, count_classes, read_examples
 from d2l_gan.train import set_seed, train
 
-__all__ = [
-    'RunFolder',
-    'check_free',
-    'describe',
-    'resolve',
-]
+__all__ = ['RunFolder', 'check_free', 'describe', 'resolve']
 
 # What a settings.json must have, and of which types
 SETTINGS = {
@@ -271,14 +255,8 @@ class RunFolder:
                 'with --resume until the first epoch is done'
             )
         path, facts, arrays = kept
-        net_G = self.system.net_G
-        net_G.initialize(force_reinit=True)
         try:
-            if self.system.generator is net_G:
-                load_network(net_G, state_of('net_G', arrays))
-            else:
-                step = self.system.settings['step']
-                step.load_state_dict(state_of('step', arrays))
+            self.system.load_generator(arrays)
         except (KeyError, AssertionError, ValueError) as error:
             raise ValueError(
                 f'{path} is of another system than '
@@ -350,14 +328,16 @@ def describe(system):
         'batch_size': system.batch_size,
         'num_minibatches': system.num_minibatches,
         'beta1': inspect.signature(train).parameters['beta1'].default,
+        **system.settings,
     }
-    for name, value in system.settings.items():
-        if isinstance(value, mx.init.Initializer):
-            kind, arguments = json.loads(value.dumps())
-            value = f'{kind}({", ".join(map(str, arguments.values()))})'
-        elif not isinstance(value, (int, float)):
-            # A function, what a function made, or an object
-            value = getattr(value, '__qualname__', type(value).__name__)
-            value = value.split('.')[0]
-        settings[name] = value
-    return settings
+    return {name: _in_words(value) for name, value in settings.items()}
+
+
+def _in_words(value):
+    if isinstance(value, (int, float)):
+        return value
+    if isinstance(value, init.Initializer):
+        kind, arguments = json.loads(value.dumps())
+        return f'{kind}({", ".join(map(str, arguments.values()))})'
+    # A function, what a function made, or an object
+    return getattr(value, '__qualname__', type(value).__name__).split('.')[0]

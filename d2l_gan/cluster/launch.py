@@ -129,13 +129,13 @@ def _run(options):
     children = []
     try:
         here = environment['DMLC_PS_ROOT_URI'], None
-        children.append(_Child('scheduler', '', here, serve, environment))
-        for role, number, argv in (
-            ('server', num_servers, serve),
-            ('worker', options.workers, command),
+        for role, number, places, argv in (
+            ('scheduler', 1, [here], serve),
+            ('server', num_servers, hosts, serve),
+            ('worker', options.workers, hosts, command),
         ):
             for i in range(number):
-                host = hosts[i % len(hosts)]
+                host = places[i % len(places)]
                 children.append(_Child(role, i, host, argv, environment))
         return _wait(children)
     except KeyboardInterrupt:
@@ -181,8 +181,7 @@ class _Child:
             preexec_fn=_die_with_parent,
         )
         place = '' if port is None else f' on {name}'
-        self.name = f'{role} {number}'.rstrip() + place
-        self.name += f' (process {self.process.pid})'
+        self.name = f'{role} {number}{place} (process {self.process.pid})'
 
 
 def _die_with_parent():
