@@ -4,12 +4,13 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 29d9190ae5cf6195.
+# Its text below this line has the SHA-256 891bce0231056080.
 
 import math
 import mxnet as mx
 import numpy
 import time
+from d2l_gan.checkpoint import load_network, state_of
 from d2l_gan.conditional import (
     ConditionalDiscriminator,
     ConditionalGenerator,
@@ -27,11 +28,18 @@ from d2l_gan.dcgan import (
     tanh_generator,
 )
 from d2l_gan.deligan import MixtureLatent, RegularizedUpdate, alternate
+from d2l_gan.evaluate import frechet_distance, moments
 from d2l_gan.mlp import RECIPES, mlp_discriminator, mlp_generator
 from d2l_gan.parallel import own_share
 from d2l_gan.support import checks
-from d2l_gan.train import draw_gaussian, normal_latent, set_seed, train
-from mxnet import init
+from d2l_gan.train import (
+    GAUSSIAN,
+    draw_gaussian,
+    normal_latent,
+    set_seed,
+    train,
+)
+from mxnet import init, np
 from mxnet.gluon import nn
 
 __all__ = [
@@ -46,6 +54,7 @@ __all__ = [
     'dcgan_system',
     'deligan_system',
     'gaussian_system',
+    'judge_points',
     'mlp_system',
     'read_examples',
     'tanh_system',
@@ -166,6 +175,31 @@ POINT_SYSTEMS = {
     'gaussian-published': lambda *args: gaussian_system(*args, (5, 3), 0.05,
                                                         0.9),
     'gaussian': lambda *args: gaussian_system(*args, (32,), 0.02, 0.5)}
+
+
+def judge_points(net_G, points):
+    """Compute how far a linear generator is from the Gaussian of its data.
+
+    Args:
+        net_G: maps latent vectors, shape (n, 2), to points, shape (n, 2), by
+            an affine map.
+        points: real ones, a numpy.ndarray of shape (n, 2), n at least 2.
+
+    Returns:
+        dict: `distance`, the squared Fréchet distance between what it makes
+        of vectors from N(0, I) and the Gaussian of `draw_gaussian`, and
+        `floor`, that between the points and the same Gaussian; floats.
+
+    Raises:
+        ValueError: for NaN or infinite numbers, or a single point.
+
+    Taught in chapters/comparison.md, "The Systems".
+    """
+    mean = net_G(np.zeros((1, 2))).asnumpy()
+    axes = net_G(np.eye(2)).asnumpy() - mean
+    A, b = numpy.array(GAUSSIAN['A']), numpy.array(GAUSSIAN['b'])
+    return {'distance': frechet_distance(mean[0], axes.T @ axes, b, A.T @ A),
+            'floor': frechet_distance(*moments(points), b, A.T @ A)}
 
 
 SYSTEMS = {**POINT_SYSTEMS, **IMAGE_SYSTEMS}
@@ -317,6 +351,22 @@ class System:
         asked = (Z[:, -self.num_classes:].asnumpy().argmax(axis=1)
                  if self.takes_orders else None)
         return X[:, :self.shape[0]], asked
+
+    def load_generator(self, arrays):
+        """Give the generator the weights that a checkpoint holds.
+
+        Args:
+            arrays: by name, as `Checkpoint.load` gives them.
+
+        Raises:
+            KeyError, AssertionError, ValueError: if they are of another
+                system.
+        """
+        if self.generator is self.net_G:
+            self.net_G.initialize(force_reinit=True)
+            load_network(self.net_G, state_of('net_G', arrays))
+        else:
+            self.settings['step'].load_state_dict(state_of('step', arrays))
 
     @property
     def num_parameters(self):

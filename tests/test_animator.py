@@ -1,5 +1,7 @@
 import io
+import re
 import sys
+import time
 import types
 
 import numpy
@@ -7,11 +9,15 @@ import PIL.Image
 import pytest
 from d2l import mxnet as d2l
 
-from d2l_gan import animator as module
 from d2l_gan.animator import Animator, film, save_images, tile
+from d2l_gan.animator import plot as module
 
 
 class Terminal(io.StringIO):
+    def __init__(self, monkeypatch):
+        super().__init__()
+        monkeypatch.setattr(sys, 'stderr', self)
+
     def isatty(self):
         return True
 
@@ -154,8 +160,7 @@ def test_drawing_keeps_to_its_budget(notebook, monkeypatch):
 
 
 def test_a_terminal_gets_a_progress_bar_and_no_figure(monkeypatch, capsys):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, 'stderr', terminal)
+    terminal = Terminal(monkeypatch)
     animator = Animator(xlabel='epoch', legend=['loss'], xlim=[1, 4])
     for epoch in range(1, 5):
         animator.add(epoch, 1 / epoch)
@@ -165,8 +170,43 @@ def test_a_terminal_gets_a_progress_bar_and_no_figure(monkeypatch, capsys):
     assert 'Figure' not in text + capsys.readouterr().out
 
 
+def test_a_bar_moves_within_an_epoch(monkeypatch):
+    terminal = Terminal(monkeypatch)
+    animator = Animator(xlabel='epoch', legend=['loss'], xlim=[1, 2])
+    minibatches = animator.follow(['a', 'b', 'c', 'd'])
+    assert len(minibatches) == 4
+    for epoch in (1, 2):
+        seen = []
+        for minibatch in minibatches:
+            seen.append(minibatch)
+            time.sleep(0.11)  # tqdm leaves out what comes sooner
+        assert seen == ['a', 'b', 'c', 'd']
+        animator.add(epoch, 1 / epoch)
+    animator.close()
+    text = terminal.getvalue()
+    assert 'epoch 0.2 of 2 |' in text  # after one of four minibatches
+    assert 'epoch 2.0 of 2 |' in text and 'loss=0.500' in text
+
+
+def test_epochs_of_a_resumed_run_took_no_time(monkeypatch):
+    terminal = Terminal(monkeypatch)
+    animator = Animator(xlabel='epoch', legend=['loss'], xlim=[1, 1000])
+    minibatches = animator.follow([1, 2])
+    for epoch in range(1, 101):
+        animator.add(epoch, 1.0)
+    for _ in minibatches:
+        time.sleep(0.2)
+    animator.add(101, 1.0)
+    animator.close()
+    # At 0.4 s an epoch, those that are left take 6 minutes.
+    left = re.findall(r'([\d:]+) left', terminal.getvalue())[-1]
+    assert left > '05:00'
+
+
 def test_nothing_is_printed_where_nobody_watches(capsys):
     animator = Animator(xlabel='epoch', legend=['loss'], xlim=[1, 4])
+    minibatches = [1, 2]
+    assert animator.follow(minibatches) is minibatches
     animator.add(1, 0.5)
     animator.close()
     assert capsys.readouterr() == ('', '')
@@ -182,6 +222,11 @@ def test_the_last_picture_is_saved(tmp_path):
     with PIL.Image.open(path) as picture:
         assert picture.size == (432, 432)
     assert [child.name for child in path.parent.iterdir()] == ['run.png']
+
+
+def test_without_a_point_there_is_no_picture(tmp_path):
+    Animator(path=tmp_path / 'run.png').close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_picture_that_cannot_be_written_is_refused_at_once(tmp_path):

@@ -258,47 +258,36 @@ def test_ssh_and_its_hosts(tmp_path, monkeypatch, capfd):
     ]
 
 
-def test_mpi_by_the_launcher_of_mxnet(tmp_path, monkeypatch, capfd):
-    """With an `mpirun` that stays on this machine."""
-    mpirun = tmp_path / 'mpirun'
-    mpirun.write_text(
-        textwrap.dedent("""\
-        #!/usr/bin/env python3
-        import os, subprocess, sys
-        if sys.argv[1:] == ['--version']:
-            sys.exit(print('mpirun (Open MPI) 4.1'))
-        number, argv = int(sys.argv[2]), sys.argv[3:]
-        while argv[0] == '-x':
-            os.environ.update([argv[1].split('=', 1)])
-            del argv[:2]
-        runs = [subprocess.Popen(argv) for _ in range(number)]
-        sys.exit(max(run.wait() for run in runs))
-        """)
-    )
-    mpirun.chmod(0o755)
-    path = script(tmp_path, """
-        import os, sys, time
-        from d2l_gan.cluster import peers
-        if os.environ['DMLC_ROLE'] != 'worker':
-            time.sleep(60)
-        peers.end()
-        print('trained', *sys.argv[1:])
-        """)  # fmt: skip
-    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
-    monkeypatch.setenv('PYTHONPATH', str(ROOT))
-    argv = ['-n', '2', '--cluster', 'mpi', str(path), '--epochs', '3']
-    assert launch.main(argv) == 0
-    time.sleep(0.5)  # for the workers' last words
-    assert capfd.readouterr().out.count('trained --epochs 3\n') == 2
+def test_variables_are_all_that_it_takes(tmp_path):
+    """Processes that were started by other means than the launcher."""
+    variables = {
+        'DMLC_PS_ROOT_URI': '127.0.0.1',
+        'DMLC_PS_ROOT_PORT': free_port(),
+        'DMLC_NUM_WORKER': 1,
+        'DMLC_NUM_SERVER': 1,
+        'DMLC_NODE_HOST': '127.0.0.1',
+    }
+    serve = '-c', 'import d2l_gan, mxnet'
+    train = '-m', 'd2l_gan', 'train', 'gaussian', '--epochs', '1'
+    processes = [
+        start(*argv, cwd=tmp_path, DMLC_ROLE=role, **variables)
+        for role, argv in (
+            ('scheduler', serve),
+            ('server', serve),
+            ('worker', train),
+        )
+    ]
+    for process in processes:
+        status, _, err = finish(process)
+        assert status == 0, err
+    assert (tmp_path / 'runs/gaussian-0/generator-0000.params').exists()
 
 
 @pytest.mark.parametrize(
     ('argv', 'message'),
     [
         (['-n', '2'], 'Add a command'),
-        (['-n', '2', '--cluster', 'ssh', 'x.py'], 'add --hostfile'),
         (['-n', '2', '-H', 'none', 'x.py'], 'none'),
-        (['-n', '2', '--cluster', 'kubernetes', 'x.py'], 'kubernetes'),
     ],
 )
 def test_what_cannot_be_started(argv, message, capsys):

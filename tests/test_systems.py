@@ -5,6 +5,7 @@ import numpy
 import PIL.Image
 import pytest
 from mxnet import np, npx
+from mxnet.gluon import nn
 
 from d2l_gan.conditional import draw_classes
 from d2l_gan.data import read_images
@@ -14,6 +15,7 @@ from d2l_gan.systems import (
     POINT_SYSTEMS,
     ForSeconds,
     System,
+    judge_points,
     read_examples,
     train_system,
 )
@@ -137,3 +139,39 @@ def test_a_linear_generator_comes_close_to_its_gaussian(name):
     start = frechet_distance([0, 0], numpy.zeros((2, 2)), *truth)
     end = frechet_distance(fakes.mean(axis=0), numpy.cov(fakes.T), *truth)
     assert end < 0.1 * start
+
+
+def test_the_distance_of_a_linear_generator_by_hand():
+    A, b = numpy.array(GAUSSIAN['A']), numpy.array(GAUSSIAN['b'])
+    net_G = nn.Dense(2, in_units=2)
+    net_G.initialize()
+    net_G.weight.set_data(3 * A.T)
+    net_G.bias.set_data(b + numpy.array([0, 2]))
+    # Four points with the covariance I, which become some with that of the
+    # Gaussian, all moved by 1
+    points = numpy.sqrt(1.5) * numpy.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+    verdict = judge_points(net_G, points @ A + b + numpy.array([1, 0]))
+    # Three times as wide: (3 - 1)^2 times the trace of the covariance
+    assert verdict['distance'] == pytest.approx(4 * (A**2).sum() + 4)
+    assert verdict['floor'] == pytest.approx(1)
+
+
+@pytest.mark.parametrize('average', [None, 0.5])
+def test_a_generator_comes_out_of_a_checkpoint(average):
+    system = System('gaussian', (2,), average=average)
+    W, b = numpy.array([[1, 2], [3, 4]]), numpy.array([5, 6])
+    arrays = {'net_G/0.weight': W, 'net_G/0.bias': b}
+    if average is not None:
+        # The average is another one than the generator.
+        arrays.update({'net_G/0.weight': 0 * W, 'step/num_steps': 1})
+        arrays.update({'step/0': W, 'step/1': b})
+    arrays = {name: numpy.float32(array) for name, array in arrays.items()}
+    system.load_generator(arrays)
+    set_seed(0)
+    points, _ = system.sample(7)
+    set_seed(0)
+    Z = normal_latent(7, 2, mx.cpu()).asnumpy()
+    numpy.testing.assert_allclose(points, Z @ W.T + b, rtol=1e-5)
+    del arrays['net_G/0.weight' if average is None else 'step/1']
+    with pytest.raises((KeyError, ValueError)):
+        System('gaussian', (2,), average=average).load_generator(arrays)

@@ -17,40 +17,18 @@ import json
 import math
 import os
 import pathlib
-import time
 
-import mxnet as mx
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from mxnet import npx
+from mxnet import init, npx
 
 import d2l_gan
-from d2l_gan.animator import Animator, save_images
-from d2l_gan.checkpoint import (
-    Checkpoint,
-    load_network,
-    save_generator,
-    state_of,
-)
+from d2l_gan.app.animator import RunAnimator
+from d2l_gan.checkpoint import Checkpoint, save_generator
 from d2l_gan.data.published import NAMES
-from d2l_gan.support.checks import to_numpy
-from d2l_gan.support.files import replacing, write_text
-from d2l_gan.systems import (
-    POINT_SYSTEMS,
-    System,
-    count_classes,
-    read_examples,
-)
+from d2l_gan.support.files import write_text
+from d2l_gan.systems import POINT_SYSTEMS, System, count_classes, read_examples
 from d2l_gan.train import set_seed, train
 
-__all__ = [
-    'RunAnimator',
-    'RunFolder',
-    'check_free',
-    'describe',
-    'resolve',
-    'save_samples',
-]
+__all__ = ['RunFolder', 'check_free', 'describe', 'resolve']
 
 # What a settings.json must have, and of which types
 SETTINGS = {
@@ -65,8 +43,6 @@ SETTINGS = {
 }
 # So many samples are in a picture, which makes a whole grid of images.
 NUM_SHOWN = 50
-# At least so many pictures of samples does a run leave, epochs permitting.
-NUM_PICTURES = 10
 
 
 class RunFolder:
@@ -279,14 +255,8 @@ class RunFolder:
                 'with --resume until the first epoch is done'
             )
         path, facts, arrays = kept
-        net_G = self.system.net_G
-        net_G.initialize(force_reinit=True)
         try:
-            if self.system.generator is net_G:
-                load_network(net_G, state_of('net_G', arrays))
-            else:
-                step = self.system.settings['step']
-                step.load_state_dict(state_of('step', arrays))
+            self.system.load_generator(arrays)
         except (KeyError, AssertionError, ValueError) as error:
             raise ValueError(
                 f'{path} is of another system than '
@@ -309,109 +279,6 @@ class RunCheckpoint(Checkpoint):
         write_text(
             self.folder.parent / 'history.json', json.dumps(facts['history'])
         )
-
-
-class RunAnimator(Animator):
-    """Shows how a run goes in the terminal, and leaves pictures of it.
-
-    They are written about every tenth of the run, and when it closes.
-
-    Args:
-        run: the `RunFolder`.
-    """
-
-    def __init__(self, run):
-        self.num_epochs = run.settings['num_epochs']
-        super().__init__(
-            'epoch',
-            'loss',
-            legend=['discriminator', 'generator'],
-            xlim=[0, self.num_epochs],
-            figsize=(5, 3),
-            path=run.folder / 'losses.png',
-        )
-        if self._bar is not None:
-            self._bar.bar_format = (
-                '{desc} {n:.1f} of {total_fmt} |{bar}| {elapsed}, '
-                '{remaining} left{postfix}'
-            )
-        self.run, self.pair = run, None
-
-    def follow(self, data_iter):
-        """Give minibatches, and move the bar on within an epoch."""
-        return _Followed(data_iter, self._bar)
-
-    def show(self, real, fake):
-        """Keep samples for the pictures.
-
-        Args:
-            real, fake: as in `Animator`, but images may have label maps. If
-                the run keeps an average, that one draws others as fakes.
-        """
-        system = self.run.system
-        if system.generator is not system.net_G:
-            # From random numbers that are seeded anew before the next epoch
-            fake, _ = system.sample(len(real))
-        channels = system.shape[0]
-        self.pair = [to_numpy(X)[:, :channels] for X in (real, fake)]
-
-    def add(self, x, y):
-        """Show an epoch.
-
-        Args:
-            x: its number, from 1.
-            y: the losses of discriminator and generator.
-        """
-        super().add(x, y)
-        if self.pair is None:  # of the time before the run was resumed
-            if self._bar is not None:
-                self._bar.initial = x
-            return
-        if x % max(1, self.num_epochs // NUM_PICTURES) == 0:
-            self._save(f'samples/epoch-{x:04d}.png')
-
-    def close(self):
-        """End the bar, and write the last pictures if there are any."""
-        if self.pair is not None:
-            self._save('samples.png')
-            super().close()
-        elif self._bar is not None:
-            self._bar.close()
-
-    def _save(self, name):
-        real, fake = self.pair
-        save_samples(self.run.folder / name, fake, real)
-
-
-class _Followed:
-    """Minibatches that move a bar, which counts epochs, by fractions.
-
-    MXNet works behind Python's back, so now and then, about twice a second,
-    this waits for it.
-    """
-
-    def __init__(self, data_iter, bar):
-        self.data_iter, self.bar = data_iter, bar
-        self.stride = 1
-
-    def __len__(self):
-        return len(self.data_iter)
-
-    def __iter__(self):
-        if self.bar is None or self.bar.disable:
-            yield from self.data_iter
-            return
-        waiting, then = 0, time.monotonic()
-        for minibatch in self.data_iter:
-            yield minibatch
-            waiting += 1
-            if waiting >= self.stride:
-                mx.nd.waitall()
-                self.bar.update(waiting / len(self))
-                now = time.monotonic()
-                factor = 2 if now - then < 0.5 else 0.5
-                self.stride = max(1, int(self.stride * factor))
-                waiting, then = 0, now
 
 
 def resolve(data):
@@ -448,29 +315,6 @@ def check_free(folder):
         )
 
 
-def save_samples(path, fake, real=None):
-    """Save a picture of samples.
-
-    Args:
-        path: a PNG file.
-        fake: images, as in `d2l_gan.animator.save_images`, or points, shape
-            (n, 2).
-        real: points to be shown below them; not read for images.
-    """
-    if fake.ndim == 4:
-        save_images(path, fake)
-        return
-    fig = Figure(figsize=(5, 4))
-    FigureCanvasAgg(fig)
-    panel = fig.subplots()
-    if real is not None:
-        panel.plot(*real.T, 'o', markersize=4, label='real')
-    panel.plot(*fake.T, 'o', markersize=4, label='generated', color='C1')
-    panel.legend(loc='upper left')
-    with replacing(path) as draft:
-        fig.savefig(draft, format='png', dpi=144)
-
-
 def describe(system):
     """Put the settings of a system into words and numbers.
 
@@ -484,14 +328,16 @@ def describe(system):
         'batch_size': system.batch_size,
         'num_minibatches': system.num_minibatches,
         'beta1': inspect.signature(train).parameters['beta1'].default,
+        **system.settings,
     }
-    for name, value in system.settings.items():
-        if isinstance(value, mx.init.Initializer):
-            kind, arguments = json.loads(value.dumps())
-            value = f'{kind}({", ".join(map(str, arguments.values()))})'
-        elif not isinstance(value, (int, float)):
-            # A function, what a function made, or an object
-            value = getattr(value, '__qualname__', type(value).__name__)
-            value = value.split('.')[0]
-        settings[name] = value
-    return settings
+    return {name: _in_words(value) for name, value in settings.items()}
+
+
+def _in_words(value):
+    if isinstance(value, (int, float)):
+        return value
+    if isinstance(value, init.Initializer):
+        kind, arguments = json.loads(value.dumps())
+        return f'{kind}({", ".join(map(str, arguments.values()))})'
+    # A function, what a function made, or an object
+    return getattr(value, '__qualname__', type(value).__name__).split('.')[0]

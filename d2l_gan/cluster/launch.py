@@ -1,28 +1,11 @@
 """Starts the processes of a distributed run, and ends them together.
 
-    python -m d2l_gan.cluster.launch -n 2 train dcgan --epochs 3
-    python -m d2l_gan.cluster.launch -n 8 -H hosts own_script.py
-
-A run has a scheduler, through which the processes find each other, servers,
-which add up gradients, and workers, which train. On this machine and through
-ssh they are started here. For other clusters there is `dmlc_tracker`, which
-comes with MXNet.
-
-Each process learns its part from environment variables, and so can also be
-started by hand or by any other means:
-
-    DMLC_ROLE: scheduler, server or worker
-    DMLC_PS_ROOT_URI, DMLC_PS_ROOT_PORT: the scheduler's machine and port
-    DMLC_NUM_WORKER, DMLC_NUM_SERVER: how many of them there are
-    DMLC_NODE_HOST: the name or address of the process's own machine
-
-The scheduler and the servers have no more to do than `import d2l_gan, mxnet`.
-See `d2l_gan.cluster.peers` for the variables that tell how long they wait.
+On this machine, or through ssh on others; see `d2l_gan.cluster` for all other
+means, and for what the processes are.
 """
 
 import argparse
 import ctypes
-import importlib
 import os
 import random
 import shlex
@@ -30,23 +13,48 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 from d2l_gan.cluster import peers
 
-__all__ = ['add_arguments', 'main', 'run']
+__all__ = ['main']
 
-# Started by the launcher that comes with MXNet
-OTHER_CLUSTERS = ('mpi', 'slurm', 'sge', 'yarn', 'kubernetes')
 # What a process on another machine inherits from this one
 INHERITED = ('D2L_GAN_', 'DATA', 'MXNET_', 'OMP_', 'PS_', 'PYTHONPATH')
 # Seconds that processes have to end by themselves when one of them is lost
 GRACE = 3
 
 
-def add_arguments(parser):
-    """Tell an `argparse` parser the arguments of `run`."""
+def main(arguments=None, prog='python -m d2l_gan.cluster.launch'):
+    """Start all processes of a run, and wait for them.
+
+    If one of them fails, all others are ended.
+
+    Args:
+        arguments: a list of strings; those of the process if `None`.
+        prog: what `--help` calls this.
+
+    Returns:
+        int: the exit status: 0 if all workers have ended well; 2 if the run
+        cannot be started; otherwise that of the process that failed first,
+        or 128 and the number of the signal that ended it.
+
+    Raises:
+        SystemExit: with 2 if the arguments are wrong, with 0 after `--help`.
+    """
+    options = _parser(prog).parse_args(arguments)
+    try:
+        return _run(options)
+    except (ValueError, OSError) as error:
+        print(f'd2l_gan: {error}', file=sys.stderr)
+        return 2
+
+
+def _parser(prog):
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description='Train on several processes, here or on other machines.',
+    )
     parser.add_argument(
         '-n',
         '--workers',
@@ -67,13 +75,8 @@ def add_arguments(parser):
         '--hostfile',
         metavar='FILE',
         help='names of machines, one a line, each with :PORT if its ssh does '
-        'not listen at 22; they need the same folders as this one',
-    )
-    parser.add_argument(
-        '--cluster',
-        choices=('local', 'ssh', *OTHER_CLUSTERS),
-        help='how to start processes (ssh with a host file, else local; the '
-        "others by MXNet's own launcher)",
+        'not listen at 22; they need the same folders as this one (by default '
+        'all processes start here)',
     )
     parser.add_argument(
         '--address',
@@ -93,62 +96,46 @@ def add_arguments(parser):
         help='what each worker does: a command of d2l-gan, or a Python file, '
         'with its arguments',
     )
+    return parser
 
 
-def run(args):
-    """Start all processes and wait for them.
-
-    If one of them fails, all others are ended.
-
-    Args:
-        args: as parsed with `add_arguments`.
-
-    Returns:
-        int: the exit status: 0 if all workers have ended well; otherwise
-        that of the process that failed first, or 128 and the number of the
-        signal that ended it.
-
-    Raises:
-        ValueError, OSError: for arguments that cannot be followed.
-    """
-    if not args.command:
+def _run(options):
+    if not options.command:
         raise ValueError('what is each worker to do? Add a command')
-    command = [sys.executable, *args.command]
-    if not args.command[0].endswith('.py'):
+    command = [sys.executable, *options.command]
+    if not options.command[0].endswith('.py'):
         command[1:1] = ['-m', 'd2l_gan']
-    cluster = args.cluster or ('ssh' if args.hostfile else 'local')
-    if cluster in OTHER_CLUSTERS:
-        return _run_elsewhere(args, cluster, command)
     hosts = [('127.0.0.1', None)]
-    if cluster == 'ssh':
-        hosts = _read_hosts(args.hostfile)
-    num_servers = args.servers or len(hosts)
+    if options.hostfile:
+        hosts = _read_hosts(options.hostfile)
+    num_servers = options.servers or len(hosts)
     environment = {
-        'DMLC_PS_ROOT_URI': args.address or _own_address(hosts[0][0]),
-        'DMLC_PS_ROOT_PORT': args.port or _free_port(),
-        'DMLC_NUM_WORKER': args.workers,
+        'DMLC_PS_ROOT_URI': options.address or _own_address(hosts[0][0]),
+        'DMLC_PS_ROOT_PORT': options.port or _free_port(),
+        'DMLC_NUM_WORKER': options.workers,
         'DMLC_NUM_SERVER': num_servers,
     }
-    if args.port:
-        for port in (args.port, args.port + 1):
+    if options.port:
+        for port in (options.port, options.port + 1):
             if peers.port_in_use(port):
                 raise ValueError(f'port {port} is in use on this machine')
     cores = os.environ.get('D2L_GAN_NUM_THREADS')
-    if cluster == 'local' and cores == os.environ.get('OMP_NUM_THREADS', ''):
+    shared = not options.hostfile
+    if shared and cores == os.environ.get('OMP_NUM_THREADS', ''):
         # Nobody else has set the latter. Threads of one worker must not wait
         # for cores of another's.
-        environment['OMP_NUM_THREADS'] = max(int(cores) // args.workers, 1)
+        environment['OMP_NUM_THREADS'] = max(int(cores) // options.workers, 1)
     serve = [sys.executable, '-c', 'import d2l_gan, mxnet']
     children = []
     try:
         here = environment['DMLC_PS_ROOT_URI'], None
-        children.append(_Child('scheduler', '', here, serve, environment))
-        for role, number, argv in (
-            ('server', num_servers, serve),
-            ('worker', args.workers, command),
+        for role, number, places, argv in (
+            ('scheduler', 1, [here], serve),
+            ('server', num_servers, hosts, serve),
+            ('worker', options.workers, hosts, command),
         ):
             for i in range(number):
-                host = hosts[i % len(hosts)]
+                host = places[i % len(places)]
                 children.append(_Child(role, i, host, argv, environment))
         return _wait(children)
     except KeyboardInterrupt:
@@ -162,20 +149,6 @@ def run(args):
             child.process.kill()
         for child in children:
             child.process.wait()
-
-
-def main(argv=None, prog='python -m d2l_gan.cluster.launch'):
-    """Do what the command line says, and give the exit status."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description='Train on several processes, here or on other machines.',
-    )
-    add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except (ValueError, OSError) as error:
-        print(f'd2l_gan: {error}', file=sys.stderr)
-        return 2
 
 
 class _Child:
@@ -208,8 +181,7 @@ class _Child:
             preexec_fn=_die_with_parent,
         )
         place = '' if port is None else f' on {name}'
-        self.name = f'{role} {number}'.rstrip() + place
-        self.name += f' (process {self.process.pid})'
+        self.name = f'{role} {number}{place} (process {self.process.pid})'
 
 
 def _die_with_parent():
@@ -249,41 +221,7 @@ def _leave_time(children):
         time.sleep(0.1)
 
 
-def _run_elsewhere(args, cluster, command):
-    """Let the launcher that comes with MXNet start the processes."""
-    try:
-        tracker = importlib.import_module(f'dmlc_tracker.{cluster}')
-        from dmlc_tracker import opts
-    except ImportError as error:
-        raise ValueError(
-            f"MXNet's launcher cannot start processes by {cluster}: {error}"
-        ) from error
-    # It calls a method that Python 3.9 has dropped,
-    threading.Thread.isAlive = threading.Thread.is_alive
-    # and the threads in which it starts programs keep failures to themselves.
-    failures, report = [], threading.excepthook
-
-    def note(failure):
-        failures.append(failure)
-        report(failure)
-
-    options = ['--cluster', cluster, '--num-workers', str(args.workers)]
-    options += ['--num-servers', str(args.servers or 1)]
-    if args.hostfile:
-        options += ['--host-file', args.hostfile]
-    # It joins the words of the command with spaces, for a shell.
-    words = [shlex.quote(word) for word in command]
-    threading.excepthook = note
-    try:
-        tracker.submit(opts.get_opts([*options, '--', *words]))
-    finally:
-        threading.excepthook = report
-    return 1 if failures else 0
-
-
 def _read_hosts(path):
-    if path is None:
-        raise ValueError('ssh needs to know the machines: add --hostfile FILE')
     hosts = []
     with open(path, encoding='utf-8') as lines:
         for line in lines:

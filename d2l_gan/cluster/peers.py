@@ -7,12 +7,8 @@ the scheduler's own. A process that dies closes it, however it died, and then
 the scheduler tells all others, which say why and exit with `STATUS`.
 
 `watch` is called when `d2l_gan` is imported in a process that has a role
-(DMLC_ROLE). The environment variables that it reads, beside those of MXNet:
-
-    D2L_GAN_WATCH_PORT: where the scheduler is asked; DMLC_PS_ROOT_PORT + 1 if
-        not set. 0 turns all of this off.
-    D2L_GAN_JOIN_SECONDS: how long to wait for each other at the start; 120 if
-        not set.
+(DMLC_ROLE); see `d2l_gan.cluster` for the environment variables that it
+reads.
 """
 
 import atexit
