@@ -58,7 +58,7 @@ def _texts(add_options):
 
     Its first line comes before the options, and the others behind them.
     """
-    summary, _, more = inspect.getdoc(add_options).partition('\n\n')
+    summary, _, more = (inspect.getdoc(add_options) or '').partition('\n\n')
     return {
         'description': summary,
         'epilog': more,

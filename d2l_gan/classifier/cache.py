@@ -2,13 +2,12 @@
 
 import hashlib
 import io
-import os
 import pathlib
 import warnings
 
 import numpy
 
-from d2l_gan.support.files import replacing
+from d2l_gan.support.files import cache_folder, replacing
 
 __all__ = ['cache_path', 'load', 'save']
 
@@ -33,10 +32,8 @@ def cache_path(folder, images, labels, seed, num_epochs):
     key = hashlib.sha256(settings.encode())
     key.update(numpy.ascontiguousarray(images).data)
     key.update(labels.data)
-    if folder is None:
-        caches = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-        folder = pathlib.Path(caches, 'd2l_gan').expanduser()
-    return pathlib.Path(folder, f'classifier-{key.hexdigest()}.weights')
+    name = f'classifier-{key.hexdigest()}.weights'
+    return pathlib.Path(folder or cache_folder(), name)
 
 
 def save(path, arrays):

@@ -17,7 +17,7 @@ import pooch
 from d2l import mxnet as d2l
 from tqdm import tqdm
 
-from d2l_gan.support.files import replacing
+from d2l_gan.support.files import cache_folder, replacing
 
 __all__ = ['MNIST', 'NAMES', 'pokemon_folder', 'read_digits', 'read_mnist']
 
@@ -113,8 +113,7 @@ def pokemon_folder():
 
 
 def _root():
-    cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    root = os.environ.get('D2L_GAN_DATA') or f'{cache}/d2l_gan'
+    root = os.environ.get('D2L_GAN_DATA') or cache_folder()
     return pathlib.Path(root).expanduser()
 
 

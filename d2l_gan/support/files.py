@@ -4,7 +4,13 @@ import contextlib
 import os
 import pathlib
 
-__all__ = ['replacing', 'write_text']
+__all__ = ['cache_folder', 'replacing', 'write_text']
+
+
+def cache_folder():
+    """Where to keep what can be made or fetched again, a `pathlib.Path`."""
+    caches = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return pathlib.Path(caches, 'd2l_gan').expanduser()
 
 
 @contextlib.contextmanager
