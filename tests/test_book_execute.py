@@ -40,9 +40,10 @@ def run(tmp_path):
 
     def run(folder, **options):
         book, log = read_book(folder), io.StringIO()
-        outputs, count = execute(
+        outputs, failed, count = execute(
             book, book.chapters[0], tmp_path / 'cache', out=log, **options
         )
+        assert not failed
         return outputs, count, log.getvalue()
 
     return run

@@ -1,6 +1,8 @@
 """`python -m d2l_gan.book`: the library, the pages and the notebooks."""
 
 import argparse
+import dataclasses
+import os
 import pathlib
 import sys
 import time
@@ -87,20 +89,40 @@ def _export(book, check=False):
 
 def _chapter(options):
     # Here, since the library is exported without the tools of the book.
+    from d2l_gan.book.claims import refute
     from d2l_gan.book.execute import execute
     from d2l_gan.book.render import render
 
     start = time.perf_counter()
     book = read_book(options.chapters)
     _export(book)
-    outputs, run = {}, 0
+    chapters, outputs, errors, run = [], {}, [], 0
     for chapter in book.chapters:
-        outputs[chapter.name], cells = execute(
-            book, chapter, options.build / 'cache', options.timeout
+        outputs[chapter.name], failed, cells = execute(
+            book,
+            chapter,
+            options.build / 'cache',
+            options.timeout,
+            sys.stderr,
         )
+        errors += [
+            chapter.error(cell.line, f'"{cell.words}" is not true:\n{found}')
+            for cell, found in failed.items()
+        ]
+        chapters.append(refute(chapter, failed))
         run += cells
-    render(book, outputs, options.build)
-    print(f'{run} cells run, {time.perf_counter() - start:.1f} s')
+    if errors and (os.environ.get('DATA') or 'digits') == 'digits':
+        raise BookError('\n'.join(map(str, errors)))
+    # Of other data than those that it was written for a book may be wrong.
+    for error in errors:
+        print(f'with these data: {error}', file=sys.stderr)
+    book = dataclasses.replace(book, chapters=chapters)
+    render(book, outputs, options.build, sys.stderr)
+    num_claims = sum(len(chapter.claims) for chapter in chapters)
+    print(
+        f'{run} cells run, {num_claims - len(errors)} of {num_claims} claims '
+        f'hold, {time.perf_counter() - start:.1f} s'
+    )
     page = (options.build / 'html' / 'index.html').resolve()
     print(f'Open {page.as_uri()}  (notebooks: {options.build / "notebooks"})')
     return 0

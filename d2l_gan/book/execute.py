@@ -20,6 +20,7 @@ from nbclient.exceptions import (
 )
 from traitlets.config import Config
 
+from d2l_gan.book.claims import with_values
 from d2l_gan.book.imports import imported_files
 from d2l_gan.support.files import write_text
 
@@ -39,7 +40,7 @@ def cache_key(book, chapter):
     package, the data set asked for, and this module. Prose, and the rest of
     the book and of the library, are not among them.
     """
-    code = [cell.source for cell in chapter.code]
+    code = [cell.source for cell in chapter.program]
     library = imported_files(book.library, '\n'.join(code))
     packages = sorted(
         f'{dist.name}=={dist.version}'
@@ -61,7 +62,7 @@ def cache_key(book, chapter):
 
 
 def execute(book, chapter, cache, timeout=600, out=sys.stderr):
-    """Run a chapter's cells, unless the cache has their outputs.
+    """Run a chapter's cells and claims, unless the cache has their outputs.
 
     Args:
         book: the `Book`.
@@ -73,7 +74,8 @@ def execute(book, chapter, cache, timeout=600, out=sys.stderr):
 
     Returns:
         tuple: a list of outputs (nbformat's, as dictionaries) for each code
-        cell, and the number of cells that were run.
+        cell; a dict with what was found, for each claim that does not hold;
+        and the number of cells that were run.
 
     Raises:
         BookError: if a cell raises, takes too long, or kills the kernel;
@@ -85,26 +87,37 @@ def execute(book, chapter, cache, timeout=600, out=sys.stderr):
         record = json.loads(path.read_text(encoding='utf-8'))
         if record['key'] == key:
             print(
-                f'{chapter.name}: nothing changed, its {len(chapter.code)} '
-                'cells need not run',
+                f'{chapter.name}: nothing changed, its '
+                f'{len(chapter.program)} cells need not run',
                 file=out,
             )
-            return record['outputs'], 0
+            return *_sorted(chapter, record['outputs']), 0
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no record, or not one of ours: make it anew
-    outputs = _run(book, chapter, timeout, out) if chapter.code else []
+    outputs = _run(book, chapter, timeout, out) if chapter.program else []
     write_text(path, json.dumps({'key': key, 'outputs': outputs}))
-    return outputs, len(chapter.code)
+    return *_sorted(chapter, outputs), len(chapter.program)
 
 
 def _data():
     return re.sub(r'\W', '_', os.environ.get('DATA') or 'digits')
 
 
+def _sorted(chapter, outputs):
+    """Tell the outputs of code from the failures of claims."""
+    pairs = list(zip(chapter.program, outputs))
+    failed = {
+        cell: output['evalue'].strip() or output['ename']
+        for cell, found in pairs
+        for output in found
+        if cell.kind == 'claim' and output['output_type'] == 'error'
+    }
+    return [found for cell, found in pairs if cell.kind == 'code'], failed
+
+
 def _run(book, chapter, timeout, out):
-    cells = chapter.code
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell.source) for cell in cells]
+        cells=list(map(_notebook_cell, chapter.program))
     )
     progress = _Progress(chapter, out)
     # Sockets that are files: nobody on the network can reach the kernel.
@@ -137,6 +150,15 @@ def _run(book, chapter, timeout, out):
         finally:
             progress.stop()
     return [_tidy(cell.outputs) for cell in notebook.cells]
+
+
+def _notebook_cell(cell):
+    if cell.kind == 'code':
+        return nbformat.v4.new_code_cell(cell.source)
+    # All claims are to be heard, so none of them ends the run.
+    metadata = {'tags': ['raises-exception']}
+    source = with_values(cell.source)
+    return nbformat.v4.new_code_cell(source, metadata=metadata)
 
 
 def _environment(book):
@@ -179,12 +201,12 @@ class _Progress:
 
     def start(self, index):
         self.index = index
-        cell = self.chapter.code[index]
+        cell = self.chapter.program[index]
         end = '\r' if self.out.isatty() else '\n'
         seconds = time.perf_counter() - self.began
         line = (
             f'{self.chapter.name}: cell {index + 1} of '
-            f'{len(self.chapter.code)} (line {cell.line}), '
+            f'{len(self.chapter.program)} (line {cell.line}), '
             f'{seconds:.0f} s so far'
         )
         print(f'{line:<70}', end=end, file=self.out, flush=True)
@@ -195,9 +217,9 @@ class _Progress:
         print(f'{line:<70}', file=self.out, flush=True)
 
     def error(self, message):
-        cell = self.chapter.code[self.index]
+        cell = self.chapter.program[self.index]
         return self.chapter.error(
             cell.line,
-            f'cell {self.index + 1} of {len(self.chapter.code)}:\n'
+            f'cell {self.index + 1} of {len(self.chapter.program)}:\n'
             f'{cell.source}\n\n{message}',
         )

@@ -5,6 +5,8 @@ import pathlib
 import re
 from dataclasses import dataclass
 
+from d2l_gan.book import claims
+
 __all__ = ['Book', 'BookError', 'Cell', 'Chapter', 'read_book', 'read_chapter']
 
 CODE = re.compile(r'{[^}]*\.python[^}]*\.input')
@@ -19,14 +21,16 @@ class BookError(Exception):
 
 @dataclass(frozen=True)
 class Cell:
-    """A piece of a chapter: its kind ('text' or 'code'), source and line.
+    """A piece of a chapter: its kind ('text', 'code' or 'claim') and source.
 
-    `line` is the line of the file that `source` begins at, counted from 1.
+    `line` is the line of the file that `source` begins at, counted from 1, or
+    the line before a claim; `words` are those that a claim is about.
     """
 
     kind: str
     source: str
     line: int
+    words: str = ''
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,20 @@ class Chapter:
     @property
     def code(self):
         return [cell for cell in self.cells if cell.kind == 'code']
+
+    @property
+    def claims(self):
+        return [cell for cell in self.cells if cell.kind == 'claim']
+
+    @property
+    def program(self):
+        """What is run: code and claims."""
+        return [cell for cell in self.cells if cell.kind != 'text']
+
+    @property
+    def shown(self):
+        """What readers see: text and code."""
+        return [cell for cell in self.cells if cell.kind != 'claim']
 
     @property
     def text(self):
@@ -204,7 +222,7 @@ def read_chapter(path):
             add_text(i, i + 1)
         i = end + 1
     close_text()
-    return Chapter(path, tuple(cells))
+    return claims.mark(Chapter(path, tuple(cells)))
 
 
 def _ours(tabs):

@@ -102,6 +102,7 @@ def _key(book, outputs):
             for path in files
         ],
         outputs,
+        [cell.source for chapter in book.chapters for cell in chapter.text],
         sorted(
             f'{dist.name}=={dist.version}'
             for dist in importlib.metadata.distributions()
@@ -121,7 +122,7 @@ def _notebook(chapter, outputs, texts, extra):
     """A notebook with the chapter's code and outputs, and other texts."""
     cells, outputs, texts = [], iter(outputs), iter(texts)
     counts = itertools.count(1)
-    for i, cell in enumerate(chapter.cells):
+    for i, cell in enumerate(chapter.shown):
         if cell.kind == 'code':
             made = nbformat.v4.new_code_cell(
                 cell.source,
@@ -202,7 +203,7 @@ def _sphinx(book, draft):
 def _in_chapters(book, told, folder):
     """Sphinx's words with places in the chapters, not in the notebooks."""
     told = told.replace(f'{folder}/source/', f'{book.folder.name}/')
-    cells = {chapter.name: chapter.cells for chapter in book.chapters}
+    cells = {chapter.name: chapter.shown for chapter in book.chapters}
 
     def place(match):
         # MyST-NB counts a notebook's lines as 10000 * cell + line.
