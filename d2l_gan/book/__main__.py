@@ -25,9 +25,8 @@ def main(arguments=None, prog='python -m d2l_gan.book'):
         )
         return 1
     except KeyboardInterrupt:
-        print(
-            '\ninterrupted; the last pages are still in place', file=sys.stderr
-        )
+        told = '\ninterrupted; the last pages are still in place'
+        print(told, file=sys.stderr)
         return 130
 
 

@@ -25,6 +25,7 @@ ADD_TO_CLASS = re.compile(r'(?:\w+\.)?add_to_class\((\w+)\)')
 NAMED = re.compile(r'^(?:async def |def |class |)(\w+)(?: =|[(:])', re.M)
 SAVE = re.compile(r'# *@save\b')
 RUNS_PYTHON = re.compile(r'\A%%(time|capture|prun)\b.*')
+SAVED = (*BLOCKS, *IMPORTS, ast.Assign, ast.AnnAssign)
 KNOWN = {'__name__', '__file__', '__doc__', *dir(builtins)}
 HEADER = '''\
 """{title}, as {path} teaches it.
@@ -116,11 +117,9 @@ def module_text(book, chapter):
         return ''
     first = saved[0][0].line
     if chapter.name not in book.modules:
-        raise chapter.error(
-            first,
-            f'{book.folder / "config.ini"} names no module for what is saved: '
-            f'add `{chapter.name} = <module>` under [modules]',
-        )
+        told = f'{book.folder / "config.ini"} names no module for this: add'
+        told += f' `{chapter.name} = <module>` under [modules]'
+        raise chapter.error(first, told)
     imports, used = _imports(chapter), set()
     names = [name for name, _ in _saved_names(chapter)]
     for _, node in saved:
@@ -130,11 +129,8 @@ def module_text(book, chapter):
     for cell, _ in saved:
         for name, line in _free_names(cell):
             if name not in names and name not in imports:
-                raise chapter.error(
-                    line,
-                    f'the saved code uses `{name}`, which is neither '
-                    'saved nor imported in this chapter',
-                )
+                told = f'the saved code uses `{name}`, which is neither saved'
+                raise chapter.error(line, f'{told} nor imported here')
             used.add(name)
     head = _import_block(imports, used)
     exported = _wrapped('__all__ = ', '[]', list(map(repr, exported)))
@@ -165,9 +161,8 @@ def _differing(old, new):
     blocks = [block for text in (new, old) for block in text.split('\n\n\n')]
     changed = '\n'.join(x for x in blocks if blocks.count(x) == 1)
     names = dict.fromkeys(NAMED.findall(changed))
-    return (
-        ', '.join(name for name in names if name != '__all__') or 'the header'
-    )
+    names.pop('__all__', None)
+    return ', '.join(names) or 'the header'
 
 
 def _parse(chapter, cell, saved=False):
@@ -209,13 +204,9 @@ def _saved_cells(chapter):
             told = f'one top-level block, and this one has {len(body)}'
             raise chapter.error(line, f'a #@save cell holds {told}: split it')
         (node,) = body
-        if not isinstance(
-            node, (*BLOCKS, *IMPORTS, ast.Assign, ast.AnnAssign)
-        ):
-            told = (
-                'only functions, classes, constants and imports can be saved'
-            )
-            raise chapter.error(cell.at(node.lineno), told)
+        if not isinstance(node, SAVED):
+            told = 'only functions, classes, constants and imports'
+            raise chapter.error(cell.at(node.lineno), f'{told} can be saved')
         if _class_of(node):
             # Without the decorator: in the module it stands in its class.
             lines = cell.source.split('\n')

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import itertools
 import json
 import pathlib
 import re
@@ -85,17 +84,10 @@ def _key(book, outputs):
         for path in sorted(folder.rglob('*'))
         if path.is_file() and path.suffix != '.pyc'
     ]
-    facts = [
-        [
-            (str(path), hashlib.sha256(path.read_bytes()).hexdigest())
-            for path in files
-        ],
-        outputs,
-        sorted(
-            f'{dist.name}=={dist.version}'
-            for dist in importlib.metadata.distributions()
-        ),
-    ]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    packages = importlib.metadata.distributions()
+    versions = sorted(f'{dist.name}=={dist.version}' for dist in packages)
+    facts = [list(map(str, files)), digests, outputs, versions]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -111,35 +103,28 @@ def _notebook(chapter, outputs, texts, lexer):
 
     A text more than the chapter has is a cell at the end.
     """
+    new = nbformat.v4
     cells, outputs, texts = [], iter(outputs), iter(texts)
-    counts = itertools.count(1)
     for i, cell in enumerate(chapter.cells):
         if cell.kind == 'code':
-            made = nbformat.v4.new_code_cell(
-                cell.source,
-                execution_count=next(counts),
-                outputs=list(map(nbformat.from_dict, next(outputs))),
+            made = list(map(nbformat.from_dict, next(outputs)))
+            count = 1 + sum(cell.cell_type == 'code' for cell in cells)
+            made = new.new_code_cell(
+                cell.source, execution_count=count, outputs=made
             )
         else:
-            made = nbformat.v4.new_markdown_cell(next(texts))
+            made = new.new_markdown_cell(next(texts))
         made['id'] = f'{chapter.name}-{i}'
         cells.append(made)
-    cells += [
-        nbformat.v4.new_markdown_cell(text, id=f'{chapter.name}-references')
-        for text in texts
-    ]
-    kernel = {
-        'name': 'python3',
-        'display_name': 'Python 3',
-        'language': 'python',
+    for text in texts:
+        name = f'{chapter.name}-references'
+        cells.append(new.new_markdown_cell(text, id=name))
+    kernel = {'name': 'python3', 'display_name': 'Python 3'}
+    metadata = {
+        'kernelspec': {**kernel, 'language': 'python'},
+        'language_info': {'name': 'python', **lexer},
     }
-    notebook = nbformat.v4.new_notebook(
-        cells=cells,
-        metadata={
-            'kernelspec': kernel,
-            'language_info': {'name': 'python', **lexer},
-        },
-    )
+    notebook = new.new_notebook(cells=cells, metadata=metadata)
     return nbformat.writes(notebook)
 
 
@@ -154,12 +139,9 @@ def _source(book, pages, folder):
 def _sphinx(book, draft):
     command = [sys.executable, '-m', 'sphinx', '-b', 'html', '-q']
     command += ['-W', '--keep-going', '-d', draft / 'doctrees']
-    for setting in (
-        f'project={book.title}',
-        f'html_title={book.title}',
-        f'author={book.author}',
-        f'copyright={book.author}',
-    ):
+    titles = [f'project={book.title}', f'html_title={book.title}']
+    makers = [f'author={book.author}', f'copyright={book.author}']
+    for setting in titles + makers:
         command += ['-D', setting]
     run = subprocess.run(
         [*command, draft / 'source', draft / 'html'],
