@@ -125,6 +125,7 @@ def number(book):
 
 
 def _numbered(chapter):
+    """Pairs of a cell and a block in it that is to have a number."""
     for cell in chapter.text:
         for block in _blocks(chapter, cell, _source(cell)):
             if block.label or block.kind == 'Section':
@@ -292,7 +293,9 @@ def write(chapter, cell, numbers, cite, page):
         text = on_block(block, own).replace('\n', f'\n{indent}')
         parts.append(prefix + text)
         end = block.last
-    return '\n'.join([*parts, inline('\n'.join(lines[end:]), end)])
+    if end < len(lines):
+        parts.append(inline('\n'.join(lines[end:]), end))
+    return '\n'.join(parts)
 
 
 def _directive(name, argument, options, body):
