@@ -290,11 +290,18 @@ def test_what_is_for_ipython_stops_no_other_cell(make_book):
     assert load(path).f(4) == '\n%s?\n!2.0'
 
 
+def test_a_title_may_hold_formulas(make_book):
+    text = '# On $\\alpha$ and """\n' + cell('#@save\ndef f(): return 1')[5:]
+    (path,) = export(read_book(make_book(text)))
+    assert load(path).f.__doc__.count('On $\\alpha$ and """') == 1
+
+
 def test_imports_stay_what_they_are(make_book):
     folder = make_book(
         cell(
             'from __future__ import annotations\nimport os\nimport os.path\n'
-            'import xml.dom\nimport xml.sax\nfrom .other import two\n'
+            'import xml.dom\nimport xml.sax\nimport xml\n'
+            'from .other import two\n'
             'from . import other as o'
         )
         + '\n'

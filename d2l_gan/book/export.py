@@ -137,7 +137,9 @@ def module_text(book, chapter):
     body = '\n\n\n'.join([exported, *_blocks(chapter, saved)]) + '\n'
     body = f'{head}\n\n{body}' if head else body
     path = f'{book.folder.name}/{chapter.path.name}'
-    text = HEADER.format(title=chapter.title, digest=_digest(body), path=path)
+    text = HEADER.format(
+        title=_escaped(chapter.title), digest=_digest(body), path=path
+    )
     text += body
     try:
         compile(text, path, 'exec')
@@ -145,6 +147,11 @@ def module_text(book, chapter):
         told = f'what is saved from here on makes no module: {error.msg}'
         raise chapter.error(first, told) from None
     return text
+
+
+def _escaped(text):
+    """A text as it may stand between three double quotes."""
+    return text.replace('\\', r'\\').replace('"""', r'\"\"\"')
 
 
 def _digest(body):
@@ -305,11 +312,11 @@ def _block(cell, node, where):
         # The body stands behind the colon: give it lines of its own.
         indent = ' ' * 4
         head = f'{head.rstrip()}\n{indent}'
-    if doc is None:
-        made = f'"""{where}"""\n{indent}'
-    else:
-        made = doc.rstrip().replace('\\', r'\\').replace('"""', r'\"\"\"')
-        made = f'"""{made}\n\n{indent}{where}\n{indent}"""'
+    made, behind = where, f'\n{indent}'
+    if doc is not None:
+        made = f'{doc.rstrip()}\n\n{indent}{where}\n{indent}'
+        behind = ''
+    made = f'"""{_escaped(made)}"""{behind}'
     told = ast.Expr(ast.Constant(f'{doc or ""} {where}'))
     node.body.insert(0, told)
     return (head + made + source[end:]).strip(), node
@@ -370,7 +377,8 @@ def _imports(chapter):
                 pair = module, text
                 bound = bound if module else bound.split('.')[0]
                 # `import a.b` takes nothing from `import a.c`.
-                others = imports.get(bound, ()) if '.' in text else ()
+                kept = not module and not alias.asname
+                others = imports.get(bound, ()) if kept else ()
                 imports[bound] = {**dict.fromkeys(others), pair: None}
     return imports
 
