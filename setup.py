@@ -40,14 +40,15 @@ setup(
     extras_require={
         'book': [
             'ipykernel',
+            'markdown-it-py>=3',
             'myst-nb',
             'nbclient',
             'nbformat',
+            'pybtex',
             'sphinx',
             'sphinx-book-theme',
             # A wheel with MathJax inside: the pages need no network.
             'sphinx-mathjax-offline==0.0.2',
-            'sphinxcontrib-bibtex',
         ],
         'test': [
             'pytest',

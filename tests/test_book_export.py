@@ -1,6 +1,8 @@
 import ast
 import importlib.util
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -188,6 +190,139 @@ def test_a_long_import_is_wrapped(make_book):
     assert [alias.name for alias in imported.names] == names
 
 
+DOCSTRINGS = {
+    'single quotes': "def f(x):\n    'Doc.'\n    return x",
+    'a comment behind': 'def f(x):\n    """Doc."""  # noqa\n    return x',
+    'a statement behind': 'def f(x):\n    """Doc."""; return x',
+    'pieces': 'def f(x):\n    ("Do"\n     "c.")\n    return x',
+    'tabs': 'def f(x):\n\t"""Doc."""\n\treturn x',
+    'a quote at the end': 'def f(x):\n    "Doc.\\""\n    return x',
+    'raw': 'def f(x):\n    r"""Doc. \\alpha"""\n    return x',
+    'three quotes': 'def f(x):\n    \'Doc. """\'\n    return x',
+    'a prefix': 'def f(x):\n    u"Doc."\n    return x',
+    'one line': 'def f(x): "Doc."; return x',
+    'not ASCII': 'def f(x, é="é"): "Doc."; return x',
+}
+NONE = {
+    'nothing': 'def f(x):\n    return x',
+    'one line': 'def f(x): return x',
+    'parentheses': 'def f(x): return (\nx)',
+    'a class': 'class f:\n    def __new__(self, x): return x',
+    'tabs': 'def f(x):\n\treturn x',
+    'a comment': 'def f(x):  # it\n    # is\n    return x',
+    'no text': 'def f(x):\n    f"Doc."\n    return x',
+    'a decorated function first': 'def f(x):\n    @ (staticmethod\n    )\n'
+    '    def g():\n        return x\n    return x',
+    'a decorator': '@(lambda f:\n  f)\ndef f(x):\n    return x',
+}
+
+
+@pytest.mark.parametrize(
+    'code',
+    [*DOCSTRINGS.values(), *NONE.values()],
+    ids=[*(f'doc: {name}' for name in DOCSTRINGS), *NONE],
+)
+def test_every_form_of_a_block_is_saved(make_book, code):
+    (path,) = export(read_book(make_book(cell(f'#@save\n{code}'))))
+    made = load(path)
+    assert made.f(3) == 3
+    doc = 'Doc.' if code in DOCSTRINGS.values() else 'Taught in'
+    assert made.f.__doc__.startswith(doc)
+    assert made.f.__doc__.rstrip().endswith(
+        'Taught in chapters/one.md, "One".'
+    )
+
+
+METHOD = """\
+```{.python .input}
+#@save
+class A(
+        object):
+INDENT"Doc."
+```
+
+```{.python .input}
+#@save
+@add_to_class(A)
+@property
+def text(self):
+    '''Lines
+    of it.'''
+    def inner():
+        \"\"\"Doc
+        too.\"\"\"
+    x = 1
+    return '''a
+  b
+{}''' + f'''
+ c{
+    x}
+d''' + 'e\\
+f'
+```
+"""
+
+
+@pytest.mark.parametrize('indent', ['    ', '\t', '  '])
+def test_a_method_keeps_its_strings(make_book, indent):
+    text = METHOD.replace('INDENT', indent)
+    (path,) = export(read_book(make_book(f'# One\n\n{text}')))
+    made = load(path)
+    assert made.A().text == 'a\n  b\n{}\n c1\ndef'
+    assert made.A.text.__doc__.split() == ['Lines', 'of', 'it.']
+
+
+IPYTHON = [
+    '%%bash\necho $(ls) | head',
+    'x = !ls',
+    'len?',
+    '%matplotlib inline\nx = (3\n% 2)',
+    'files = %ls\n!cd {x}',
+    '%%time\nfrom math import sqrt',
+    'await x',
+]
+
+
+def test_what_is_for_ipython_stops_no_other_cell(make_book):
+    cells = ''.join(f'```{{.python .input}}\n{x}\n```\n\n' for x in IPYTHON)
+    saved = cell('#@save\ndef f(x):\n    return """\n%s?\n!""" + str(sqrt(x))')
+    (path,) = export(read_book(make_book(f'# One\n\n{cells}{saved}')))
+    assert load(path).f(4) == '\n%s?\n!2.0'
+
+
+def test_a_title_may_hold_formulas(make_book):
+    text = '# On $\\alpha$ and """\n' + cell('#@save\ndef f(): return 1')[5:]
+    (path,) = export(read_book(make_book(text)))
+    assert load(path).f.__doc__.count('On $\\alpha$ and """') == 1
+
+
+def test_imports_stay_what_they_are(make_book):
+    folder = make_book(
+        cell(
+            'from __future__ import annotations\nimport os\nimport os.path\n'
+            'import xml.dom\nimport xml.sax\nimport xml\n'
+            'from .other import two\n'
+            'from . import other as o'
+        )
+        + '\n'
+        + cell(
+            '#@save\ndef f(x: int | None):\n'
+            '    return two, o.two, xml.dom, xml.sax, os.path'
+        ),
+        **{'../lib/__init__.py': '', '../lib/other.py': 'two = 2'},
+    )
+    (path,) = export(read_book(folder))
+    program = 'import lib.first; print(lib.first.f(1)[:2])'
+    run = subprocess.run(
+        [sys.executable, '-c', program],
+        cwd=path.parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == '(2, 2)\n'
+
+
 REFUSED = {
     'two blocks': (
         '#@save\ndef f():\n    pass\n\ndef g():\n    pass',
@@ -202,6 +337,19 @@ REFUSED = {
     'an unknown default': (
         '#@save\ndef f(x=nothing):\n    return x',
         r'one\.md:5: .*`nothing`',
+    ),
+    'IPython': (
+        '#@save\ndef f():\n    !ls\n    return 1',
+        r'one\.md:6: this is for IPython',
+    ),
+    'a magic': ('#@save\nx = %ls', r'one\.md:5: this is for IPython'),
+    'no function around it': (
+        '#@save\nclass A:\n    return 1',
+        r"one\.md:6: .*does not parse: 'return' outside function",
+    ),
+    'a line that goes on': (
+        '#@save\ndef f(): \\\n    return 1',
+        r'one\.md:4: .*lines of its own',
     ),
     'no syntax': ('#@save\n\ndef f(:', r'one\.md:6: .*does not parse'),
     'no name': ('#@save\nprint(1)', r'one\.md:5: only functions, classes'),

@@ -71,6 +71,59 @@ def test_every_cell_knows_its_line(make_book):
         assert lines[cell.line - 1] == cell.source.splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    'mark',
+    [
+        '#@tab MXNet',
+        '# @tab pytorch , MXNET ',
+        '%%tab  All',
+        'x=1\n#@tab mxnet',
+    ],
+)
+def test_tabs_are_read_in_any_case_and_with_blanks(make_book, mark):
+    fence = '```{.python .input  n=3}\n'
+    folder = make_book(
+        f'\ufeff# One\r\n\r\n{fence}{mark}\ny = 2\n```\n\n'
+        f'{fence}#@tab JAX\nno\n```\n\n{fence}%load_ext d2lbook.tab\n```\n\n'
+        ':begin_tab:`PyTorch` \nNo.\n:end_tab: \n'
+        ':begin_tab:`MXNet, jax`\nYes.\n:end_tab:\n'
+    )
+    chapter = read_chapter(folder / 'one.md')
+    (cell,) = chapter.code
+    assert cell.source.splitlines()[-1] == 'y = 2' and 'tab' not in cell.source
+    assert [cell.source for cell in chapter.text] == ['# One', 'Yes.']
+
+
+def test_branches_on_the_tab_are_taken(make_book):
+    folder = make_book(
+        '# One\n\n```{.python .input}\n%%tab all\ndef f():\n'
+        "    if tab.selected('pytorch'):\n        x = 1\n\n        y = 1\n"
+        '    if tab.selected("jax", \'mxnet\'):\n        x = 2\n'
+        '    return x\n```\n'
+    )
+    (cell,) = read_chapter(folder / 'one.md').code
+    assert cell.source == 'def f():\n    x = 2\n    return x'
+    assert cell.lines == (5, 11, 12)
+
+
+@pytest.mark.parametrize(
+    'text', ['<!-- open\n\nText', ':begin_tab:`jax`\nText']
+)
+def test_what_is_never_closed_is_named(make_book, text):
+    folder = make_book(f'# One\n\n{text}\n')
+    with pytest.raises(BookError, match=r'one\.md:3: .*never closed'):
+        read_chapter(folder / 'one.md')
+
+
+def test_a_comment_holds_no_cells(make_book):
+    folder = make_book(
+        '<!--\n# Not\n\n```{.python .input}\nx\n```\n-->\n\n'
+        '```bash\n# not\n```\n\n# One\n'
+    )
+    chapter = read_chapter(folder / 'one.md')
+    assert chapter.code == [] and chapter.title == 'One'
+
+
 def test_an_open_fence(make_book):
     folder = make_book('# One\n\n```{.python .input}\nx = 1\n')
     with pytest.raises(BookError, match=r'one\.md:3: .*never closed'):

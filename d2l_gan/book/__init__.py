@@ -1,10 +1,12 @@
 """From the chapters to the library, the notebooks and the pages.
 
-    read      chapters in d2l markdown
-    marks     d2l's marks, as MyST and as plain markdown
-    export    the `#@save` cells, as modules
-    execute   the cells, in a kernel, with a cache
-    render    pages by Sphinx, and notebooks to read
+    markdown    the parser of d2l markdown, for the next three
+    read        chapters, cut into cells
+    marks       d2l's marks, as MyST and as plain markdown
+    export      the `#@save` cells, as modules
+    execute     the cells, in a kernel, with a cache
+    references  the works that are cited
+    render      pages by Sphinx, and notebooks to read
 
 `python -m d2l_gan.book --help` is what the Makefile calls.
 """

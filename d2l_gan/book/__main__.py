@@ -27,52 +27,38 @@ def main(arguments=None, prog='python -m d2l_gan.book'):
         )
         return 1
     except KeyboardInterrupt:
-        print(
-            '\ninterrupted; the last pages are still in place', file=sys.stderr
-        )
+        told = '\ninterrupted; the last pages are still in place'
+        print(told, file=sys.stderr)
         return 130
 
 
 def _parser(prog):
+    def add_option(command, name, kind, metavar, default, told):
+        told = f'{told} (default: {default})'
+        command.add_argument(
+            name, type=kind, metavar=metavar, default=default, help=told
+        )
+
+    path = pathlib.Path
     parser = argparse.ArgumentParser(
         prog=prog,
-        description='Makes the library, the '
-        'pages and the notebooks from the chapters.',
+        description='Makes the library, the pages and the notebooks from the '
+        'chapters.',
     )
-    parser.add_argument(
-        '--chapters',
-        type=pathlib.Path,
-        metavar='DIR',
-        default=pathlib.Path('chapters'),
-        help='the folder of the book (default: chapters)',
-    )
+    told = 'the folder of the book'
+    add_option(parser, '--chapters', path, 'DIR', path('chapters'), told)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    lib = commands.add_parser(
-        'lib', help='write the modules that the chapters save to'
-    )
-    lib.add_argument(
-        '--check',
-        action='store_true',
-        help='write nothing, but fail if one is out of date',
-    )
+    told = 'write the modules that the chapters save to'
+    lib = commands.add_parser('lib', help=told)
+    told = 'write nothing, but fail if one is out of date'
+    lib.add_argument('--check', action='store_true', help=told)
     lib.set_defaults(run=_lib)
-    chapter = commands.add_parser(
-        'chapter', help='the same, then run what changed and render all'
-    )
-    chapter.add_argument(
-        '--build',
-        type=pathlib.Path,
-        metavar='DIR',
-        default=pathlib.Path('_build'),
-        help='where to write to (default: _build)',
-    )
-    chapter.add_argument(
-        '--timeout',
-        type=int,
-        default=600,
-        metavar='SECONDS',
-        help='what one cell may take (default: 600)',
-    )
+    told = 'the same, then run what changed and render all'
+    chapter = commands.add_parser('chapter', help=told)
+    told = 'where to write to'
+    add_option(chapter, '--build', path, 'DIR', path('_build'), told)
+    told = 'what one cell may take'
+    add_option(chapter, '--timeout', int, 'SECONDS', 600, told)
     chapter.set_defaults(run=_chapter)
     return parser
 

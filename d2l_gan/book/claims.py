@@ -89,7 +89,7 @@ def _check(chapter, cell):
         tree = ast.parse(cell.source)
     except SyntaxError as error:
         raise chapter.error(
-            cell.line + (error.lineno or 1),
+            cell.at((error.lineno or 1) + 1),
             f'this claim does not parse: {error.msg}',
         ) from None
     if not any(isinstance(node, ast.Assert) for node in ast.walk(tree)):

@@ -9,27 +9,22 @@ _mathjax = next(
     if file.name == 'tex-svg-full.js'
 )
 
-extensions = ['myst_nb', 'sphinxcontrib.bibtex']
+extensions = ['myst_nb']
 source_suffix = {'.md': 'myst-nb', '.ipynb': 'myst-nb'}
 exclude_patterns = []
 nb_execution_mode = 'off'  # the cells were run before, with a cache
 nb_merge_streams = True
 myst_enable_extensions = ['dollarmath', 'amsmath']
-suppress_warnings = ['mystnb.unknown_mime_type']
-
-bibtex_bibfiles = ['references.bib']
-bibtex_reference_style = 'author_year'
-bibtex_default_style = 'plain'
-
-numfig = True
-numfig_secnum_depth = 1
-math_numfig = True
-math_numsep = '.'
-numfig_format = {
-    'figure': 'Figure %s',
-    'table': 'Table %s',
-    'section': 'Section %s',
-}
+myst_dmath_double_inline = True
+# A line of d2l markdown that begins with % or +++ is text.
+myst_disable_syntax = ['myst_line_comment', 'myst_block_break']
+suppress_warnings = [
+    'mystnb.unknown_mime_type',
+    # Chapters bring their numbers, and may leave out a level of headings.
+    'myst.header',
+    # `%%bash` and its kin have run, whatever language colours them.
+    'misc.highlighting_failure',
+]
 
 html_theme = 'sphinx_book_theme'
 html_theme_options = {

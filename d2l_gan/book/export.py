@@ -2,21 +2,31 @@
 
 import ast
 import builtins
+import copy
 import dataclasses
 import hashlib
+import io
+import itertools
 import re
 import symtable
-import textwrap
+import tokenize
 
+from IPython.core.inputtransformer2 import TransformerManager
+
+from d2l_gan.book.markdown import headings
 from d2l_gan.book.read import BookError
 from d2l_gan.support.files import write_text
 
 __all__ = ['export', 'module_text']
 
 IMPORTS = ast.Import, ast.ImportFrom
+BLOCKS = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
 ADD_TO_CLASS = re.compile(r'(?:\w+\.)?add_to_class\((\w+)\)')
+NAMED = re.compile(r'^(?:async def |def |class |)(\w+)(?: =|[(:])', re.M)
 SAVE = re.compile(r'# *@save\b')
-MODULE_NAMES = {'__name__', '__file__', '__doc__'}
+RUNS_PYTHON = re.compile(r'\A%%(time|capture|prun)\b.*')
+SAVED = (*BLOCKS, *IMPORTS, ast.Assign, ast.AnnAssign)
+KNOWN = {'__name__', '__file__', '__doc__', *dir(builtins)}
 HEADER = '''\
 """{title}, as {path} teaches it.
 
@@ -41,34 +51,31 @@ def export(book, check=False):
             makes.
 
     Returns:
-        list: the paths of the modules that were (or would be) written anew.
+        list: the paths of the modules that were written anew.
 
     Raises:
         BookError: if a cell cannot be exported; if a module was changed by
             hand since it was made (the change would be lost); with `check`,
             if a module is out of date, naming the functions that differ.
     """
-    origin, changed = {}, []
+    origin, texts = {}, {}
     # All texts first: an error in one chapter leaves every module alone.
-    texts = {}
     for chapter in book.chapters:
         for name, line in _saved_names(chapter):
             if name in origin:
-                raise chapter.error(
-                    line,
-                    f'`{name}` was saved before, at '
-                    f'{origin[name]}: rename one of the two',
-                )
+                told = f'`{name}` was saved before, at {origin[name]}'
+                raise chapter.error(line, f'{told}: rename one of the two')
             origin[name] = f'{chapter.path}:{line}'
         text = module_text(book, chapter)
         if text:
             texts[book.library / f'{book.modules[chapter.name]}.py'] = text
+    changed = {}
     for path, text in texts.items():
         old = path.read_text(encoding='utf-8') if path.exists() else None
         if old == text:
             continue
-        changed.append(path)
-        names = ', '.join(_differing(old or '', text)) or 'the header'
+        changed[path] = text
+        names = _differing(old or '', text)
         if check:
             raise BookError(
                 f'{path}: is not what its chapter makes (differs '
@@ -80,10 +87,9 @@ def export(book, check=False):
                 f'{names}), and making it anew would lose that. Move the '
                 'change into the chapter, then delete this file'
             )
-    if not check:
-        for path in changed:
-            write_text(path, texts[path])
-    return changed
+    for path, text in changed.items():
+        write_text(path, text)
+    return list(changed)
 
 
 def module_text(book, chapter):
@@ -109,49 +115,43 @@ def module_text(book, chapter):
     saved = list(_saved_cells(chapter))
     if not saved:
         return ''
+    first = saved[0][0].line
     if chapter.name not in book.modules:
-        raise chapter.error(
-            saved[0][0].line,
-            'this cell is to be saved, but '
-            f'{book.folder / "config.ini"} names no module for it: add '
-            f'`{chapter.name} = <module>` under [modules]',
-        )
+        told = f'{book.folder / "config.ini"} names no module for this: add'
+        told += f' `{chapter.name} = <module>` under [modules]'
+        raise chapter.error(first, told)
+    imports, used = _imports(chapter), set()
     names = [name for name, _ in _saved_names(chapter)]
-    imports = _imports(chapter)
-    passed_on = [
-        name
-        for _, node in saved
-        if isinstance(node, IMPORTS)
-        for name in _names(node)
-    ]
-    used = dict.fromkeys(passed_on, True)
+    for _, node in saved:
+        if isinstance(node, IMPORTS):
+            used.update(_names(node))
+    exported = sorted([*names, *used], key=_rank)
     for cell, _ in saved:
         for name, line in _free_names(cell):
             if name not in names and name not in imports:
-                raise chapter.error(
-                    line,
-                    f'the saved code uses `{name}`, which is neither '
-                    'saved nor imported in this chapter',
-                )
-            used[name] = True
-    parts = [
-        _import_block(imports, used),
-        _wrapped(
-            '__all__ = ',
-            '[]',
-            [repr(name) for name in sorted(names + passed_on, key=_rank)],
-        ),
-    ]
-    parts += _blocks(chapter, saved)
-    body = '\n\n\n'.join(part for part in parts[1:] if part) + '\n'
-    if parts[0]:
-        body = f'{parts[0]}\n\n{body}'
-    header = HEADER.format(
-        title=chapter.title,
-        digest=_digest(body),
-        path=f'{book.folder.name}/{chapter.path.name}',
+                told = f'the saved code uses `{name}`, which is neither saved'
+                raise chapter.error(line, f'{told} nor imported here')
+            used.add(name)
+    head = _import_block(imports, used)
+    exported = _wrapped('__all__ = ', '[]', list(map(repr, exported)))
+    body = '\n\n\n'.join([exported, *_blocks(chapter, saved)]) + '\n'
+    body = f'{head}\n\n{body}' if head else body
+    path = f'{book.folder.name}/{chapter.path.name}'
+    text = HEADER.format(
+        title=_escaped(chapter.title), digest=_digest(body), path=path
     )
-    return header + body
+    text += body
+    try:
+        compile(text, path, 'exec')
+    except SyntaxError as error:
+        told = f'what is saved from here on makes no module: {error.msg}'
+        raise chapter.error(first, told) from None
+    return text
+
+
+def _escaped(text):
+    """A text as it may stand between three double quotes."""
+    return text.replace('\\', r'\\').replace('"""', r'\"\"\"')
 
 
 def _digest(body):
@@ -164,68 +164,56 @@ def _untouched(text):
 
 
 def _differing(old, new):
-    """Names of the top-level blocks that two modules do not share."""
-
-    def blocks(text):
-        try:
-            tree = ast.parse(text)
-        except SyntaxError:
-            return {}
-        return {
-            name: ast.get_source_segment(text, node)
-            for node in tree.body
-            for name in _names(node)
-        }
-
-    old, new = blocks(old), blocks(new)
-    return [
-        name
-        for name in dict.fromkeys([*new, *old])
-        if old.get(name) != new.get(name)
-    ]
+    """The names of the top-level blocks that two modules do not share."""
+    blocks = [block for text in (new, old) for block in text.split('\n\n\n')]
+    changed = '\n'.join(x for x in blocks if blocks.count(x) == 1)
+    names = dict.fromkeys(NAMED.findall(changed))
+    names.pop('__all__', None)
+    return ', '.join(names) or 'the header'
 
 
-def _python(cell):
-    """The source of a cell, its magics as blank lines."""
-    return re.sub(r'^[%!].*$', '', cell.source, flags=re.M)
-
-
-def _parse(chapter, cell):
+def _parse(chapter, cell, saved=False):
+    """The syntax tree of a cell; a saved one is to be plain Python."""
+    # The cell below these runs, too, and what it imports is there.
+    source = RUNS_PYTHON.sub('', cell.source)
+    source = TransformerManager().transform_cell(source)
+    pairs = itertools.zip_longest(
+        cell.source.split('\n'), source.rstrip('\n').split('\n')
+    )
+    foreign = [i for i, (own, made) in enumerate(pairs, 1) if own != made]
+    if saved and foreign:
+        told = 'this is for IPython, and what is saved is plain Python'
+        raise chapter.error(cell.at(foreign[0]), told)
     try:
-        return ast.parse(_python(cell))
-    except SyntaxError as error:
-        raise chapter.error(
-            cell.line + (error.lineno or 1) - 1,
-            f'this code does not parse: {error.msg}',
-        ) from None
+        tree = ast.parse(source)
+        if saved:
+            compile(tree, str(chapter.path), 'exec')
+    except (SyntaxError, ValueError) as error:
+        line = cell.at(getattr(error, 'lineno', None) or 1)
+        told = f'this code does not parse: {error.args[0]}'
+        raise chapter.error(line, told) from None
+    return tree
 
 
 def _saved_cells(chapter):
     """Pairs of a cell marked `#@save` and its one top-level node."""
     for cell in chapter.code:
-        first = cell.source.split('\n', 1)[0]
-        if not SAVE.search(first):
-            marked = SAVE.search(cell.source)
-            if marked:
-                line = cell.line + cell.source.count('\n', 0, marked.start())
-                raise chapter.error(
-                    line, '#@save belongs on the first line of a cell'
-                )
+        marked = SAVE.search(cell.source)
+        if not marked:
             continue
-        tree = _parse(chapter, cell)
-        if len(tree.body) != 1:
-            where = tree.body[1].lineno if tree.body else 1
-            raise chapter.error(
-                cell.line + where - 1,
-                'a #@save cell holds one top-level '
-                f'block, and this one has {len(tree.body)}: split it',
-            )
-        node = tree.body[0]
-        if not (_names(node) or _class_of(node)):
-            raise chapter.error(
-                cell.line + node.lineno - 1,
-                'only functions, classes, constants and imports can be saved',
-            )
+        line = cell.source.count('\n', 0, marked.start()) + 1
+        if line > 1:
+            told = '#@save belongs on the first line of a cell'
+            raise chapter.error(cell.at(line), told)
+        body = _parse(chapter, cell, saved=True).body
+        if len(body) != 1:
+            line = cell.at(body[1].lineno if body else 1)
+            told = f'one top-level block, and this one has {len(body)}'
+            raise chapter.error(line, f'a #@save cell holds {told}: split it')
+        (node,) = body
+        if not isinstance(node, SAVED):
+            told = 'only functions, classes, constants and imports'
+            raise chapter.error(cell.at(node.lineno), f'{told} can be saved')
         if _class_of(node):
             # Without the decorator: in the module it stands in its class.
             lines = cell.source.split('\n')
@@ -246,20 +234,15 @@ def _names(node):
     """The names that a top-level statement defines."""
     if _class_of(node):
         return []
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+    if isinstance(node, BLOCKS):
         return [node.name]
     if isinstance(node, IMPORTS):
         return [a.asname or a.name.split('.')[0] for a in node.names]
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, ast.AnnAssign)
-        else []
-    )
+    if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return []
     return [
         leaf.id
-        for target in targets
+        for target in getattr(node, 'targets', None) or [node.target]
         for leaf in ast.walk(target)
         if isinstance(leaf, ast.Name) and isinstance(leaf.ctx, ast.Store)
     ]
@@ -269,60 +252,152 @@ def _saved_names(chapter):
     """Pairs of a name that the chapter's saved cells define, and its line."""
     for cell, node in _saved_cells(chapter):
         for name in () if isinstance(node, IMPORTS) else _names(node):
-            yield name, cell.line + node.lineno - 1
+            yield name, cell.at(node.lineno)
 
 
 def _blocks(chapter, saved):
     """The texts of the saved blocks, methods within their classes."""
-    blocks = {}
+    texts, trees = {}, {}
+    where = f'Taught in {chapter.path.parent.name}/{chapter.path.name}'
     for cell, node in saved:
         name = _class_of(node)
-        if name is None and not isinstance(node, IMPORTS):
-            blocks[_names(node)[0]] = _block(chapter, cell, node)
-        elif name is not None:
-            if name not in blocks:
-                raise chapter.error(
-                    cell.line + node.lineno - 1,
-                    f'no class `{name}` was saved before this method of it',
-                )
-            method = textwrap.indent(cell.source.strip(), '    ')
-            blocks[name] += f'\n\n{method}'
-    return blocks.values()
+        if isinstance(node, IMPORTS):
+            continue
+        if name is None:
+            name = next(iter(_names(node)), cell.line)
+            told = f'{where}, "{_section(chapter, cell)}".'
+            texts[name], trees[name] = _block(cell, node, told)
+        elif name in texts:
+            texts[name] += f'\n\n{_method(cell, node, texts[name])}'
+            node.decorator_list.pop(0)
+            trees[name].body.append(node)
+        else:
+            told = f'no class `{name}` was saved before this method of it'
+            raise chapter.error(cell.at(node.lineno), told)
+        if not _defines(texts[name], trees[name]):
+            told = 'a saved cell cannot be written like this: give its body'
+            raise chapter.error(cell.line, f'{told} lines of its own')
+    return texts.values()
+
+
+def _block(cell, node, where):
+    """The text and the tree of a saved cell, with where it is taught.
+
+    That ends its docstring, or is one.
+    """
+    lines = cell.source.split('\n')
+    lines[0] = SAVE.split(lines[0])[0].rstrip()
+    source = '\n'.join(lines)
+    if not hasattr(node, 'body'):
+        return source.strip(), node
+
+    def offset(line, column):
+        before = [*lines[: line - 1], '']
+        return len('\n'.join(before)) + len(
+            lines[line - 1].encode()[:column].decode()
+        )
+
+    first = node.body[0]
+    start = end = offset(first.lineno, first.col_offset)
+    doc = ast.get_docstring(node, clean=False)
+    if doc is not None:
+        end = offset(first.end_lineno, first.end_col_offset)
+        node.body.pop(0)
+    elif getattr(first, 'decorator_list', ()):
+        first = first.decorator_list[0]
+        start = source.rindex('@', 0, offset(first.lineno, first.col_offset))
+        end = start
+    head, indent = source[:start], source[:start].rpartition('\n')[2]
+    if indent.strip():
+        # The body stands behind the colon: give it lines of its own.
+        indent = ' ' * 4
+        head = f'{head.rstrip()}\n{indent}'
+    made, behind = where, f'\n{indent}'
+    if doc is not None:
+        made = f'{doc.rstrip()}\n\n{indent}{where}\n{indent}'
+        behind = ''
+    made = f'"""{_escaped(made)}"""{behind}'
+    told = ast.Expr(ast.Constant(f'{doc or ""} {where}'))
+    node.body.insert(0, told)
+    return (head + made + source[end:]).strip(), node
+
+
+def _method(cell, node, within):
+    """A method's text, indented as the body of the class `within`."""
+    first = ast.parse(within).body[0].body[0]
+    indent = within.split('\n')[first.lineno - 1][: first.col_offset]
+    docs = {x.body[0].lineno for x in ast.walk(node) if _has_docstring(x)}
+    fixed = set()  # the lines that begin within a string
+    readline = io.StringIO(cell.source).readline
+    for token in tokenize.generate_tokens(readline):
+        if token.start[0] not in docs and (
+            tokenize.tok_name[token.type] in ('STRING', 'FSTRING_MIDDLE')
+        ):
+            fixed.update(range(token.start[0] + 1, token.end[0] + 1))
+    lines = [
+        indent + line if line.strip() and number not in fixed else line
+        for number, line in enumerate(cell.source.split('\n'), 1)
+    ]
+    return '\n'.join(lines).strip('\n')
+
+
+def _has_docstring(node):
+    return isinstance(node, BLOCKS) and ast.get_docstring(node) is not None
+
+
+def _defines(text, tree):
+    """Whether a text defines what a tree does, down to docstrings' blanks."""
+
+    def bare(node):
+        node = copy.deepcopy(node)
+        for part in filter(_has_docstring, ast.walk(node)):
+            words = ' '.join(part.body[0].value.value.split())
+            part.body[0].value = ast.Constant(words)
+        return ast.dump(node)
+
+    try:
+        return [bare(node) for node in ast.parse(text).body] == [bare(tree)]
+    except (SyntaxError, ValueError):
+        return False
 
 
 def _imports(chapter):
-    """What the chapter's cells import: bound name -> (module, alias)."""
+    """What the chapter's cells import: bound name -> (module, text) pairs."""
     imports = {}
     for cell in chapter.code:
         for node in _parse(chapter, cell).body:
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    bound = alias.asname or alias.name.split('.')[0]
-                    imports[bound] = ('', alias)
-            elif isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    imports[alias.asname or alias.name] = (node.module, alias)
+            if not isinstance(node, IMPORTS):
+                continue
+            module = '.' * getattr(node, 'level', 0)
+            module += getattr(node, 'module', None) or ''
+            for alias in node.names:
+                bound, text = alias.asname or alias.name, alias.name
+                if alias.asname:
+                    text += f' as {alias.asname}'
+                pair = module, text
+                bound = bound if module else bound.split('.')[0]
+                # `import a.b` takes nothing from `import a.c`.
+                kept = not module and not alias.asname
+                others = imports.get(bound, ()) if kept else ()
+                imports[bound] = {**dict.fromkeys(others), pair: None}
     return imports
 
 
 def _import_block(imports, used):
     """One statement a module, with the names that are used, sorted."""
     plain, modules = [], {}
-    for bound, (module, alias) in imports.items():
-        if bound not in used:
-            continue
-        text = alias.name + (f' as {alias.asname}' if alias.asname else '')
-        if module:
-            modules.setdefault(module, []).append(text)
-        else:
-            plain.append(f'import {text}')
-    return '\n'.join(
-        sorted(plain)
-        + [
-            _wrapped(f'from {module} import ', '()', sorted(names))
-            for module, names in sorted(modules.items())
-        ]
-    )
+    for bound, pairs in imports.items():
+        for module, text in pairs:
+            if module == '__future__' or (bound in used and module):
+                modules.setdefault(module, []).append(text)
+            elif bound in used:
+                plain.append(f'import {text}')
+    lines = {
+        module: _wrapped(f'from {module} import ', '()', sorted(names))
+        for module, names in sorted(modules.items())
+    }
+    future = [lines.pop('__future__')] if '__future__' in lines else []
+    return '\n'.join([*future, *sorted(plain), *lines.values()])
 
 
 def _rank(name):
@@ -343,13 +418,7 @@ def _wrapped(start, brackets, names):
 
 def _free_names(cell):
     """Pairs of a name that the cell takes from outside, and its line."""
-    source = _python(cell)
-    top = symtable.symtable(source, '<cell>', 'exec')
-    own = {
-        s.get_name()
-        for s in top.get_symbols()
-        if s.is_assigned() or s.is_imported()
-    }
+    top = symtable.symtable(cell.source, '<cell>', 'exec')
     free, tables = set(), [top]
     while tables:
         table = tables.pop()
@@ -359,49 +428,21 @@ def _free_names(cell):
             for s in table.get_symbols()
             if s.is_referenced() and (table is top or s.is_global())
         }
-    free -= own | MODULE_NAMES | set(dir(builtins))
+    own = {s.get_name() for s in top.get_symbols() if s.is_assigned()}
     lines = {}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Name) and node.id in free:
-            lines[node.id] = min(lines.get(node.id, node.lineno), node.lineno)
-    return [
-        (name, cell.line + line - 1)
-        for name, line in sorted(lines.items(), key=lambda pair: pair[1])
-    ]
-
-
-def _block(chapter, cell, node):
-    """A saved cell's code, its docstring ending in where it is taught."""
-    lines = cell.source.split('\n')
-    lines[0] = SAVE.split(lines[0])[0].rstrip()
-    if hasattr(node, 'body'):
-        where = (
-            f'Taught in {chapter.path.parent.name}/{chapter.path.name}, '
-            f'"{_section(chapter, cell)}".'
-        )
-        first = node.body[0]
-        indent = ' ' * first.col_offset
-        if ast.get_docstring(node) is None:
-            lines.insert(first.lineno - 1, f'{indent}"""{where}"""')
-        else:
-            last = lines[first.end_lineno - 1].rstrip()
-            text, quotes = last[:-3].rstrip(), last[-3:]
-            lines[first.end_lineno - 1 : first.end_lineno] = [
-                *([text] if text else []),
-                '',
-                f'{indent}{where}',
-                f'{indent}{quotes}',
-            ]
-    return '\n'.join(lines).strip()
+    for node in ast.walk(ast.parse(cell.source)):
+        if isinstance(node, ast.Name) and node.id in free - own - KNOWN:
+            lines.setdefault(node.id, set()).add(cell.at(node.lineno))
+    lines = {name: min(numbers) for name, numbers in lines.items()}
+    return sorted(lines.items(), key=lambda pair: pair[1])
 
 
 def _section(chapter, cell):
     """The title of the section that a cell stands in."""
-    title = chapter.title
-    for other in chapter.cells:
-        if other is cell:
-            return title
-        if other.kind == 'text':
-            prose = re.sub(r'^(```+)[\s\S]*?^\1', '', other.source, flags=re.M)
-            title = [title, *re.findall(r'^#+ (.+?) *$', prose, re.M)][-1]
-    raise ValueError('the cell is not of this chapter')
+    titles = [
+        title
+        for other in chapter.text
+        if other.line < cell.line
+        for _, title, _ in headings(other.source)
+    ]
+    return titles[-1] if titles else chapter.title

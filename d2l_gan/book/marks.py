@@ -1,33 +1,67 @@
 """d2l's marks (`:label:`, `:numref:`, `:cite:` ...) in other languages.
 
-A chapter's text becomes MyST for the pages, where Sphinx resolves the
-references, and plain markdown for the notebooks, where they are resolved here.
+A chapter's text becomes MyST for the pages and plain markdown for the
+notebooks. What is numbered is numbered here, for both.
 """
 
+import collections
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from d2l_gan.book.read import BookError
+from d2l_gan.book.markdown import INLINE_MARKS, parse
 
-__all__ = ['Numbers', 'myst', 'number', 'plain']
+__all__ = ['REFERENCES', 'Numbers', 'number', 'write']
 
-BLOCK = re.compile(
-    r"""
-    ^(?P<ticks>`{3,})(?P<info>.*)\n(?P<body>(?:.*\n)*?)(?P=ticks)`*[ ]*$
-  | ^(?P<hashes>\#{1,6})[ ]+(?P<title>.+?)[ ]*$(?P<title_marks>{marks})
-  | ^!\[(?P<alt>.*?)\]\((?P<image>[^)\s]+)\)[ ]*$(?P<image_marks>{marks})
-  | ^:(?P<caption>[^\s:`][^\n]*?)[ ]*$(?P<table_marks>{marks})
-    \s*\n(?P<table>(?:\|.*(?:\n|$))+)
-  | ^\$\$(?P<math>[^$]+)\$\$[ ]*$(?P<math_marks>{marks})
-""".replace('{marks}', r'(?:\s*\n:(?:label|width|eqlabel):`[^`]+`[ ]*$)*'),
-    re.M | re.X,
+REFERENCES = '\0references\0'  # stands where the list of works is to stand
+CODE = (
+    r'(?P<code>(?P<ticks>`+)(?!`)(?:(?!\n\s*\n).)+?(?<!`)(?P=ticks)(?!`)'
+    r'|<!--.*?-->)|'
 )
-MARK = re.compile(r':(label|width|eqlabel):`([^`]+)`')
-INLINE = re.compile(
-    r'(?P<code>(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))'
-    r'|:(?P<role>cite|citet|numref|ref|eqref):`(?P<target>[^`]+)`',
-    re.S,
+ROLE = re.compile(
+    r':(?P<role>[\w-]+):(?P<quote>`{1,2})(?P<target>[^`]+)(?P=quote)'
 )
+INLINE = re.compile(CODE + ROLE.pattern, re.S)
+# What d2l shows on slides: (**this**), [**this**], and only there (~~this~~).
+SLIDE = re.compile(
+    r'(?P<fence>^(?P<wall>`{3,}).*?^(?P=wall))|'
+    + CODE
+    + r'\[\*\*((?:(?!\[\*\*).)+?)\*\*\](?!\()|\(\*\*((?:(?!\(\*\*).)+?)\*\*\)'
+    r'|\[~~.+?~~\]|\(~~.+?~~\)',
+    re.S | re.M,
+)
+IMAGE = re.compile(r'!\[(.*)\]\(<?([^\s>]+?)>?(?:\s+"[^"]*")?\)', re.S)
+PREFIX = re.compile(r'(?:[ >]|[-*+] |\d+[.)] )*')
+BEHIND = {
+    'label': ('Section', 'Figure', 'Table'),
+    'width': ('Figure',),
+    'height': ('Figure',),
+    'eqlabel': ('Equation',),
+}
+INNER = {'inline', 'thead_open', 'tbody_open', 'tr_open', 'th_open', 'td_open'}
+FENCES = {'toc': '{toctree}', 'eval_rst': '{eval-rst}'}
+
+
+@dataclass
+class Block:
+    """A part of a text that is more than inline markup.
+
+    `kind` is 'Section', 'Figure', 'Table', 'Equation', 'References' or 'Code'
+    (a fence or comment). Its lines are `first` to `last`, from 0, its marks
+    among them. `text` is its title, caption, formula or language; `body` its
+    level, file or rows.
+    """
+
+    kind: str
+    first: int
+    last: int
+    text: str = ''
+    body: object = ''
+    marks: dict = field(default_factory=dict)
+
+    @property
+    def label(self):
+        return self.marks.get('label') or self.marks.get('eqlabel')
 
 
 @dataclass
@@ -38,7 +72,7 @@ class Numbers:
         text: label -> 'Section 1.2', 'Figure 1.1', '(1.3)' ...
         title: label -> the title of a section.
         page: label -> the name of its chapter.
-        sections: (chapter, title) -> '1.2', for every section.
+        sections: (chapter, line of the file) -> '1.2', for every section.
     """
 
     text: dict
@@ -48,7 +82,7 @@ class Numbers:
 
 
 def number(book):
-    """Number every labelled thing of a book as Sphinx numbers it.
+    """Number all sections, and what is labelled, of a book.
 
     Chapters and their sections count as 1, 1.1, 1.1.1; figures, tables
     and equations within a chapter.
@@ -60,171 +94,222 @@ def number(book):
         Numbers
 
     Raises:
-        BookError: if a label stands twice.
+        BookError: if a label stands twice, or a mark is where none can be.
     """
-    numbers = Numbers({}, {}, {}, {})
-    for first, chapter in enumerate(book.chapters, 1):
-        sections = [first - 1]
-        counts = {'Figure': 0, 'Table': 0, '': 0}
-        for cell in chapter.text:
-            for block in BLOCK.finditer(cell.source):
-                kind, marks = _kind(block)
-                if kind == 'Section':
-                    level = len(block['hashes'])
-                    sections = sections[:level] + [0] * (level - len(sections))
-                    sections[-1] += 1
-                    value = '.'.join(map(str, sections))
-                    numbers.sections[chapter.name, block['title']] = value
-                elif kind is None or (kind == '' and 'eqlabel' not in marks):
-                    continue
-                else:
-                    counts[kind] += 1
-                    value = f'{first}.{counts[kind]}'
-                label = marks.get('label') or marks.get('eqlabel')
-                if label is None:
-                    continue
-                if label in numbers.text:
-                    line = cell.line + cell.source.count('\n', 0, block.end())
-                    raise chapter.error(
-                        line, f'the label {label} stands twice in the book'
-                    )
-                numbers.text[label] = (
-                    f'{kind} {value}' if kind else f'({value})'
+    numbers, counts = Numbers({}, {}, {}, {}), collections.Counter()
+    for chapter in book.chapters:
+        path = []  # the levels and numbers of the sections that are open
+        for cell, block in _numbered(chapter):
+            depth = 1
+            if block.kind == 'Section':
+                path = [pair for pair in path if pair[0] < block.body]
+                depth = len(path)
+            within = tuple(number for _, number in path[:depth])
+            counts[block.kind, within] += 1
+            value = '.'.join(map(str, [*within, counts[block.kind, within]]))
+            line, label = cell.at(block.first + 1), block.label
+            if block.kind == 'Section':
+                path.append((block.body, counts[block.kind, within]))
+                numbers.sections[chapter.name, line] = value
+                numbers.title[label] = block.text
+            if label in numbers.text:
+                raise chapter.error(
+                    line, f'the label {label} stands twice in the book'
                 )
-                numbers.title[label] = block['title']
+            if label:
+                equation = block.kind == 'Equation'
+                value = f'({value})' if equation else f'{block.kind} {value}'
+                numbers.text[label] = value
                 numbers.page[label] = chapter.name
     return numbers
 
 
-def _kind(block):
-    """What a block is called in references, and the marks behind it."""
-    for group, kind in (
-        ('title', 'Section'),
-        ('image', 'Figure'),
-        ('table', 'Table'),
-        ('math', ''),
-    ):
-        if block[group] is not None:
-            return kind, dict(MARK.findall(block[f'{group}_marks']))
-    return None, {}
+def _numbered(chapter):
+    """Pairs of a cell and a block in it that is to have a number."""
+    for cell in chapter.text:
+        for block in _blocks(chapter, cell, _source(cell)):
+            if block.label or block.kind == 'Section':
+                yield cell, block
 
 
-def _rewrite(source, on_block, on_role):
-    """Rewrite blocks and inline roles; fences and code spans stay."""
-
-    def inline(text):
-        return INLINE.sub(
-            lambda m: m[0] if m['code'] else on_role(m['role'], m['target']),
-            text,
-        )
-
-    parts, end = [], 0
-    for block in BLOCK.finditer(source):
-        kind, marks = _kind(block)
-        parts.append(inline(source[end : block.start()]))
-        parts.append(
-            block[0] if kind is None else on_block(kind, block, marks, inline)
-        )
-        end = block.end()
-    return ''.join(parts) + inline(source[end:])
-
-
-def myst(chapter, cell):
-    """The text of a cell in MyST.
-
-    Citations carry the chapter's name, since every page has its own list.
-    """
-    roles = {'numref': 'numref', 'ref': 'ref', 'eqref': 'eq'}
-
-    def on_role(role, target):
-        if role in roles:
-            return f'{{{roles[role]}}}`{target}`'
-        keys = ','.join(
-            f'{chapter.name}-{key.strip()}' for key in target.split(',')
-        )
-        return f'{{cite:{"t" if role == "citet" else "p"}}}`{keys}`'
-
-    def on_block(kind, block, marks, inline):
-        label = marks.get('label')
-        if kind == 'Section':
-            target = f'({label})=\n' if label else ''
-            return f'{target}{block["hashes"]} {inline(block["title"])}'
-        if kind == 'Figure':
-            options = {
-                'name': label,
-                'width': marks.get('width'),
-                'align': 'center',
-                'alt': re.sub(r'[$`*\\]', '', block['alt']),
-            }
-            return _directive(
-                'figure', block['image'], options, inline(block['alt'])
-            )
-        if kind == 'Table':
-            return _directive(
-                'table',
-                inline(block['caption']),
-                {'name': label},
-                block['table'].rstrip(),
-            )
-        return _directive(
-            'math', '', {'label': marks.get('eqlabel')}, block['math'].strip()
-        )
-
-    return _rewrite(cell.source, on_block, on_role)
-
-
-def _directive(name, argument, options, body):
-    options = ''.join(
-        f':{key}: {value}\n' for key, value in options.items() if value
+def _source(cell):
+    """The text of a cell, without what is meant for slides."""
+    return SLIDE.sub(
+        lambda m: m['fence'] or m['code'] or m[5] or m[6] or '', cell.source
     )
-    return f'```{{{name}}} {argument}'.rstrip() + f'\n{options}\n{body}\n```'
 
 
-def plain(chapter, cell, numbers, cite):
-    """The text of a cell in markdown that any Jupyter shows.
+def _blocks(chapter, cell, source):
+    """The blocks of a text in their order, each with its marks."""
+    blocks, last = [], None  # `last` is the block that a mark may stand behind
+    tokens, lines = parse(source), source.split('\n')
+    for token, inline in zip(tokens, [*tokens[1:], None]):
+        if not token.map or token.nesting < 0 or token.type in INNER:
+            continue
+        if token.type == 'mark' and token.info in BEHIND:
+            if not last or last.kind not in BEHIND[token.info]:
+                line = cell.at(token.map[0] + 1)
+                raise chapter.error(line, _misplaced(token.info))
+            last.marks[token.info] = token.content
+            last.last = token.map[1]
+        elif token.type == 'table_open' and last and last.body is None:
+            last.body = lines[slice(*token.map)]
+            last.last = token.map[1]
+        else:
+            last = _block(token, inline, lines)
+            blocks += [last] if last else []
+    for block in blocks:
+        if block.body is None:
+            line = cell.at(block.first + 1)
+            raise chapter.error(line, 'this caption stands before no table')
+    return blocks
+
+
+def _block(token, inline, lines):
+    """The block that begins with a token, if one does."""
+    first, last = token.map
+    if token.type in ('fence', 'code_block', 'html_block'):
+        return Block('Code', first, last, token.info.strip())
+    if token.type == 'heading_open' and token.level == 0:
+        return Block('Section', first, last, inline.content, int(token.tag[1]))
+    if token.type == 'equation':
+        marks = {m['role']: m['target'] for m in ROLE.finditer(token.info)}
+        text = token.content.strip()
+        return Block('Equation', first, last, text, marks=marks)
+    if token.type == 'table_open':
+        return Block('Table', first, last, '', lines[first:last])
+    if token.type == 'mark' and token.info == 'bibliography':
+        return Block('References', first, last)
+    if token.type == 'paragraph_open':
+        image = IMAGE.fullmatch(inline.content)
+        if image and len(inline.children) == 1:
+            return Block('Figure', first, last, image[1], image[2])
+        if inline.content.startswith(':') and not ROLE.match(inline.content):
+            caption = ' '.join(inline.content[1:].split())
+            return Block('Table', first, last, caption, None)
+    return None
+
+
+def _misplaced(name):
+    if name not in BEHIND:
+        return f'`:{name}:` is no mark that is known here'
+    things = ' or '.join(BEHIND[name]).lower()
+    return f'`:{name}:` belongs on a line of its own, behind a {things}'
+
+
+def write(chapter, cell, numbers, cite, page):
+    """The text of a cell in MyST, or in markdown that any Jupyter shows.
 
     Args:
         chapter, cell: the text.
         numbers: the book's `Numbers`.
-        cite: called with a list of keys and whether the authors are part of
-            the sentence; gives the citation's text.
+        cite: called with a list of keys, whether the authors are part of the
+            sentence, and the place in the chapter; gives the citation's text.
+        page: whether in MyST, where what is referred to is a link's target.
 
     Raises:
-        BookError: if a label that is referred to stands nowhere.
+        BookError: if a mark is unknown, or where none can be, or refers to a
+            label that stands nowhere.
     """
 
-    def on_role(role, target):
+    def on_role(role, target, line):
+        if role in ('class', 'func', 'mod'):
+            return f'`{target}`'
+        if role not in INLINE_MARKS:
+            raise chapter.error(line, _misplaced(role))
         if role.startswith('cite'):
-            return cite(
-                [key.strip() for key in target.split(',')], role == 'citet'
-            )
+            keys = [key.strip() for key in target.split(',')]
+            return cite(keys, role == 'citet', f'{chapter.path}:{line}')
         if target not in numbers.text:
-            raise BookError(
-                f'{chapter.path}: :{role}:`{target}` refers to a '
-                'label that stands nowhere in the book'
-            )
-        if role == 'ref' and numbers.title[target]:
-            text = numbers.title[target]
-        else:
-            text = numbers.text[target]
-        page = numbers.page[target]
-        return text if page == chapter.name else f'[{text}]({page}.ipynb)'
+            told = f':{role}:`{target}` refers to a label that stands nowhere'
+            raise chapter.error(line, f'{told} in the book')
+        title = numbers.title.get(target) if role == 'ref' else None
+        text, file = title or numbers.text[target], numbers.page[target]
+        if page:
+            return f'[{text}](<#{target}>)'
+        return text if file == chapter.name else f'[{text}]({file}.ipynb)'
 
-    def on_block(kind, block, marks, inline):
-        label = marks.get('label')
-        if kind == 'Section':
-            value = numbers.sections[chapter.name, block['title']]
-            return f'{block["hashes"]} {value} {inline(block["title"])}'
-        called = f'**{numbers.text[label]}:** ' if label else ''
-        if kind == 'Figure':
-            alt = re.sub(r'[$`*\\]', '', block['alt'])
+    def inline(text, first):
+        def on_match(match):
+            line = cell.at(first + text.count('\n', 0, match.start()) + 1)
+            return match['code'] or on_role(
+                match['role'], match['target'].strip(), line
+            )
+
+        return INLINE.sub(on_match, text)
+
+    def on_block(block, own):
+        label, text = block.label, inline(block.text, block.first)
+        called = numbers.text.get(label)
+        target = f'({label})=\n' if page and label else ''
+        if block.kind == 'References':
+            return REFERENCES
+        if block.kind == 'Code':
+            return on_fence(block, own)
+        if block.kind == 'Section':
+            line = cell.at(block.first + 1)
+            value = numbers.sections.get((chapter.name, line), '')
+            return f'{target}{"#" * block.body} {value} {text}'
+        if block.kind == 'Equation' and called and page:
+            # Sphinx would put the number within what it splits into lines.
             return (
-                f'![{alt}]({block["image"]})\n\n{called}{inline(block["alt"])}'
+                f'{target}\\begin{{equation*}}\\begin{{split}}\n{block.text}\n'
+                f'\\end{{split}}\\tag{{{called[1:-1]}}}\\end{{equation*}}'
             )
-        if kind == 'Table':
-            return f'{called}{inline(block["caption"])}\n\n{block["table"]}'
-        tag = numbers.text.get(marks.get('eqlabel'), '')
-        tag = rf' \tag{{{tag[1:-1]}}}' if tag else ''
-        return f'$$\n{block["math"].strip()}{tag}\n$$'
+        if block.kind == 'Equation':
+            tag = rf' \tag{{{called[1:-1]}}}' if called else ''
+            return f'$$\n{block.text}{tag}\n$$'
+        text = f'**{called}:** {text}' if called else text
+        if block.kind == 'Table':
+            rows = inline('\n'.join(block.body), block.first)
+            if page and text:
+                return _directive('table', text, {'name': label}, rows)
+            return f'{text}\n\n{rows}' if text else rows
+        alt = _spoken(block.text, numbers)
+        if not page:
+            return f'![{alt}]({block.body})\n\n{text}'
+        sizes = {key: block.marks.get(key) for key in ('width', 'height')}
+        options = {'name': label, **sizes, 'align': 'center', 'alt': alt}
+        return _directive('figure', block.body, options, text)
 
-    return _rewrite(cell.source, on_block, on_role)
+    def on_fence(block, own):
+        if block.text == 'toc' and not page:
+            line = cell.at(block.first + 1)
+            raise chapter.error(line, 'only index.md lists chapters')
+        if block.text in FENCES and page:
+            own = re.sub(r'\n\s*:numbered:.*|[ \t]+$', '', own, flags=re.M)
+            return own.replace(block.text, FENCES[block.text], 1)
+        # Pandoc's way to name a language, which nothing else reads
+        return re.sub(r'\A(\W+){\.(\w+)[^}\n]*}', r'\1\2', own)
+
+    source = _source(cell)
+    lines, parts, end = source.split('\n'), [], 0
+    for block in _blocks(chapter, cell, source):
+        if end < block.first:
+            parts.append(inline('\n'.join(lines[end : block.first]), end))
+        own = '\n'.join(lines[block.first : block.last])
+        prefix = '' if block.kind == 'Code' else PREFIX.match(own)[0]
+        indent = re.sub('[^ >]', ' ', prefix)
+        text = on_block(block, own).replace('\n', f'\n{indent}')
+        parts.append(prefix + text)
+        end = block.last
+    if end < len(lines):
+        parts.append(inline('\n'.join(lines[end:]), end))
+    return '\n'.join(parts)
+
+
+def _directive(name, argument, options, body):
+    options = ''.join(
+        f':{key}: {json.dumps(value, ensure_ascii=False)}\n'
+        for key, value in options.items()
+        if value
+    )
+    return f'```{{{name}}} {argument}'.rstrip() + f'\n{options}\n{body}\n```'
+
+
+def _spoken(text, numbers):
+    """A caption for those who do not see the image."""
+    text = INLINE.sub(
+        lambda m: m['code'] or numbers.text.get(m['target'], ''), text
+    )
+    return ' '.join(re.sub(r'[$`*\\]', '', text).split())

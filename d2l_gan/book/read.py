@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 
 from d2l_gan.book import claims
+from d2l_gan.book.markdown import headings, parse
 
 __all__ = ['Book', 'BookError', 'Cell', 'Chapter', 'read_book', 'read_chapter']
 
-CODE = re.compile(r'{[^}]*\.python[^}]*\.input')
-FENCE = re.compile(r'(`{3,}) *(.*?) *$')
-TAB = re.compile(r'(?:# *@tab|%%tab) +([\w, ]+)$')
-TAB_BLOCK = re.compile(r':(begin|end)_tab:(?:`([\w, ]+)`)?$')
+CODE = re.compile(r'{(?=[^}]*\.python\b)[^}]*\.input\b')
+TAB = re.compile(r'^\s*(?:#\s*@tab|%%tab)\s+([\w, ]+)', re.M)
+SELECTED = re.compile(r'\s*if\b.*\btab\.selected\(')
 
 
 class BookError(Exception):
@@ -23,14 +23,24 @@ class BookError(Exception):
 class Cell:
     """A piece of a chapter: its kind ('text', 'code' or 'claim') and source.
 
-    `line` is the line of the file that `source` begins at, counted from 1, or
-    the line before a claim; `words` are those that a claim is about.
+    `lines` are the numbers that the lines of `source` have in the file,
+    counted from 1: what stands there for another framework is left out here.
+    (A claim's begin with that of its mark, which is no part of its source.)
+    `words` are those that a claim is about.
     """
 
     kind: str
     source: str
-    line: int
+    lines: tuple
     words: str = ''
+
+    @property
+    def line(self):
+        return self.at(1)
+
+    def at(self, line):
+        """The line of the file that a line of the source (from 1) is."""
+        return self.lines[min(line, len(self.lines)) - 1]
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,13 @@ class Chapter:
 
     @property
     def title(self):
-        for cell in self.text:
-            match = re.search(r'^# (.+)$', cell.source, re.M)
-            if match:
-                return match[1].strip()
-        return self.name
+        titles = [
+            title
+            for cell in self.text
+            for level, title, _ in headings(cell.source)
+            if level == 1
+        ]
+        return titles[0] if titles else self.name
 
     @property
     def code(self):
@@ -125,45 +137,37 @@ def read_book(folder):
                 'a book needs one, and an index.md'
             )
         project = config['project']
-        title, author, library = (
-            project[key] for key in ('title', 'author', 'library')
-        )
+        title, author = project['title'], project['author']
+        library = (folder / project['library']).resolve()
     except (configparser.Error, KeyError) as error:
         raise BookError(f'{folder / "config.ini"}: {error}') from error
     index = read_chapter(folder / 'index.md')
-    chapters = tuple(
-        read_chapter(folder / f'{name}.md') for name in _contents(index)
-    )
+    names = _contents(index)
+    chapters = tuple(read_chapter(folder / f'{name}.md') for name in names)
     modules = dict(config['modules']) if 'modules' in config else {}
-    return Book(
-        folder,
-        index,
-        chapters,
-        title,
-        author,
-        (folder / library).resolve(),
-        modules,
-    )
+    return Book(folder, index, chapters, title, author, library, modules)
 
 
 def _contents(index):
-    for cell in index.cells:
-        match = re.search(r'^```toc\n(.*?)^```', cell.source, re.M | re.S)
-        if match:
-            return [
-                name
-                for name in match[1].splitlines()
-                if name.strip() and not name.startswith(':')
-            ]
-    raise index.error(1, 'there is no ```toc block that lists the chapters')
+    tables = [
+        token.content.split('\n')
+        for cell in index.text
+        for token in parse(cell.source)
+        if token.type == 'fence' and token.info.strip() == 'toc'
+    ]
+    if len(tables) != 1:
+        told = 'a book has one ```toc block, that lists the chapters'
+        raise index.error(1, f'{told}, and here are {len(tables)}')
+    names = [name.strip() for name in tables[0]]
+    return [name for name in names if name and not name.startswith(':')]
 
 
 def read_chapter(path):
     """Cut a file in d2l markdown into cells.
 
-    Code stands in fences ```` ```{.python .input} ````. Cells and blocks for
-    another framework's tab than `mxnet` or `all` are left out, as
-    d2l's own tools do.
+    Code stands in fences ```` ```{.python .input} ````. Cells, blocks and
+    branches (`if tab.selected('pytorch'):`) for another framework's tab than
+    `mxnet` or `all` are left out, as d2l's own tools do.
 
     Args:
         path: a markdown file.
@@ -172,67 +176,83 @@ def read_chapter(path):
         Chapter
 
     Raises:
-        BookError: if the file cannot be read, or a fence is never closed.
+        BookError: if the file cannot be read, or a fence, a tab's block or a
+            comment is never closed.
     """
     path = pathlib.Path(path)
     try:
-        lines = path.read_text(encoding='utf-8').splitlines()
+        text = path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
         raise BookError(f'{path}: cannot be read: {error}') from error
-    cells, text, start, i = [], [], 1, 0
-    keep = True
-
-    def close_text():
-        if ''.join(text).strip():
-            cells.append(Cell('text', '\n'.join(text).strip('\n'), start))
-        text.clear()
-
-    def add_text(first, last):
-        nonlocal start
-        if not ''.join(text).strip():
-            text.clear()
-            start = first + 1
-        text.extend(lines[first:last])
-
-    while i < len(lines):
-        fence, tab_block = FENCE.match(lines[i]), TAB_BLOCK.match(lines[i])
-        end = i
-        if tab_block:
-            keep = tab_block[1] == 'end' or _ours(tab_block[2] or '')
-        elif fence:
-            closing = re.compile(fence[1] + '`* *$')
-            end = next(
-                (
-                    j
-                    for j in range(i + 1, len(lines))
-                    if closing.match(lines[j])
-                ),
-                None,
-            )
-            if end is None:
-                raise BookError(f'{path}:{i + 1}: this fence is never closed')
-            if CODE.match(fence[2]):
-                close_text()
-                cell = _code_cell(lines[i + 1 : end], i + 2)
-                if keep and cell:
-                    cells.append(cell)
-            elif keep:
-                add_text(i, end + 1)
-        elif keep:
-            add_text(i, i + 1)
-        i = end + 1
-    close_text()
+    lines = list(enumerate(text.split('\n'), 1))
+    cells, pending, position, tab = [], [], 0, None
+    for token in [*parse(text), None]:
+        if token and not _is_border(path, token, lines):
+            continue
+        first, last = token.map if token else (len(lines), None)
+        ours = not tab or _ours(tab.content)
+        pending += lines[position:first] if ours else []
+        position = last
+        if token and token.type == 'mark':
+            tab = token if token.info == 'begin_tab' else None
+            continue
+        cells += _cell('text', pending)
+        pending = []
+        if token and ours:
+            cells += _cell('code', lines[first + 1 : last - 1])
+    if tab:
+        raise BookError(f'{path}:{tab.map[0] + 1}: this tab is never closed')
     return claims.mark(Chapter(path, tuple(cells)))
 
 
+def _is_border(path, token, lines):
+    """Whether a cell or a tab's block begins or ends with a token."""
+    if token.level or token.type not in ('fence', 'html_block', 'mark'):
+        return False
+    first, last = token.map
+    closing, closed = lines[last - 1][1].strip(), True
+    if token.type == 'fence':
+        closed = last - first > 1 and not closing.strip(token.markup[0])
+        closed = closed and closing.startswith(token.markup)
+    elif token.content.startswith('<!--'):
+        closed = '-->' in token.content
+    if not closed:
+        raise BookError(f'{path}:{first + 1}: this block is never closed')
+    if token.type == 'mark':
+        return token.info.endswith('_tab')
+    return token.type == 'fence' and bool(CODE.match(token.info.strip()))
+
+
 def _ours(tabs):
-    return bool({'mxnet', 'all'} & {tab.strip() for tab in tabs.split(',')})
+    return bool({'mxnet', 'all'} & set(re.findall(r'\w+', tabs.lower())))
 
 
-def _code_cell(lines, line):
-    tab = TAB.match(lines[0]) if lines else None
-    if tab:
-        if not _ours(tab[1]):
-            return None
-        lines, line = lines[1:], line + 1
-    return Cell('code', '\n'.join(lines).rstrip(), line)
+def _cell(kind, lines):
+    """A list of the one cell of these lines; empty if it is, or not ours."""
+    text = '\n'.join(line for _, line in lines)
+    if kind == 'code':
+        tab = TAB.search(text)
+        if '%load_ext d2lbook.tab' in text or (tab and not _ours(tab[1])):
+            return []
+        lines = _selected(lines)
+    filled = [i for i, (_, line) in enumerate(lines) if line.strip()]
+    if not filled:
+        return []
+    numbers, lines = zip(*lines[filled[0] : filled[-1] + 1])
+    return [Cell(kind, '\n'.join(lines).rstrip(), numbers)]
+
+
+def _selected(lines):
+    """The lines of code without marks of tabs, and branches but ours."""
+    kept, branch = [], None
+    for number, line in lines:
+        if TAB.match(line):
+            continue
+        indent = len(line) - len(line.lstrip())
+        if branch and line.strip() and indent <= branch[0]:
+            branch = None
+        if SELECTED.match(line):
+            branch = indent, _ours(line.partition('selected')[2])
+        elif branch is None or branch[1]:
+            kept.append((number, line[4:] if branch else line))
+    return kept

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import itertools
 import json
 import pathlib
 import re
@@ -12,27 +11,16 @@ import sys
 import tempfile
 
 import nbformat
-from pybtex.database import parse_file
-from pybtex.plugin import find_plugin
 
 from d2l_gan.book import marks
 from d2l_gan.book.read import BookError
+from d2l_gan.book.references import References
 from d2l_gan.support.files import write_text
 
 __all__ = ['render']
 
 HERE = pathlib.Path(__file__).parent
 FONTS = re.compile(r'<link rel="preload" as="font"[^>]*>\s*')
-BIBLIOGRAPHY = """\
-```{{rubric}} References
-```
-
-```{{bibliography}}
-:filter: docname in docnames
-:keyprefix: {name}-
-:labelprefix: {name}-
-```
-"""
 
 
 def render(book, outputs, build, out=sys.stderr):
@@ -53,7 +41,7 @@ def render(book, outputs, build, out=sys.stderr):
     Raises:
         BookError: if Sphinx finds a fault, with its words.
     """
-    notebooks = _notebooks(book, outputs)
+    notebooks, pages = _written(book, outputs)
     key = _key(book, outputs)
     stamp = build / 'html' / '.key'
     if (
@@ -72,7 +60,7 @@ def render(book, outputs, build, out=sys.stderr):
                 shutil.copytree(book.folder / 'img', draft / name / 'img')
         for name, text in notebooks.items():
             write_text(draft / 'notebooks' / name, text)
-        _source(book, outputs, draft / 'source')
+        _source(book, pages, draft / 'source')
         _sphinx(book, draft)
         for page in (draft / 'html').rglob('*.html'):
             # The theme for Python 3.9 and 3.10 fetches fonts ahead, which
@@ -96,18 +84,11 @@ def _key(book, outputs):
         for path in sorted(folder.rglob('*'))
         if path.is_file() and path.suffix != '.pyc'
     ]
-    facts = [
-        [
-            (str(path), hashlib.sha256(path.read_bytes()).hexdigest())
-            for path in files
-        ],
-        outputs,
-        [cell.source for chapter in book.chapters for cell in chapter.text],
-        sorted(
-            f'{dist.name}=={dist.version}'
-            for dist in importlib.metadata.distributions()
-        ),
-    ]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    texts = [cell.source for chapter in book.chapters for cell in chapter.text]
+    packages = importlib.metadata.distributions()
+    versions = sorted(f'{dist.name}=={dist.version}' for dist in packages)
+    facts = [list(map(str, files)), digests, texts, outputs, versions]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -118,74 +99,50 @@ def _swap(new, old):
     new.rename(old)
 
 
-def _notebook(chapter, outputs, texts, extra):
-    """A notebook with the chapter's code and outputs, and other texts."""
+def _notebook(chapter, outputs, texts, lexer):
+    """A notebook with the chapter's code and outputs, and other texts.
+
+    A text more than the chapter has is a cell at the end.
+    """
+    new = nbformat.v4
     cells, outputs, texts = [], iter(outputs), iter(texts)
-    counts = itertools.count(1)
     for i, cell in enumerate(chapter.shown):
         if cell.kind == 'code':
-            made = nbformat.v4.new_code_cell(
-                cell.source,
-                execution_count=next(counts),
-                outputs=list(map(nbformat.from_dict, next(outputs))),
+            made = list(map(nbformat.from_dict, next(outputs)))
+            count = 1 + sum(cell.cell_type == 'code' for cell in cells)
+            made = new.new_code_cell(
+                cell.source, execution_count=count, outputs=made
             )
         else:
-            made = nbformat.v4.new_markdown_cell(next(texts))
+            made = new.new_markdown_cell(next(texts))
         made['id'] = f'{chapter.name}-{i}'
         cells.append(made)
-    if extra:
-        cells.append(
-            nbformat.v4.new_markdown_cell(
-                extra, id=f'{chapter.name}-references'
-            )
-        )
-    kernel = {
-        'name': 'python3',
-        'display_name': 'Python 3',
-        'language': 'python',
+    for text in texts:
+        name = f'{chapter.name}-references'
+        cells.append(new.new_markdown_cell(text, id=name))
+    kernel = {'name': 'python3', 'display_name': 'Python 3'}
+    metadata = {
+        'kernelspec': {**kernel, 'language': 'python'},
+        'language_info': {'name': 'python', **lexer},
     }
-    notebook = nbformat.v4.new_notebook(
-        cells=cells,
-        metadata={'kernelspec': kernel, 'language_info': {'name': 'python'}},
-    )
+    notebook = new.new_notebook(cells=cells, metadata=metadata)
     return nbformat.writes(notebook)
 
 
-def _source(book, outputs, folder):
+def _source(book, pages, folder):
     """Write what Sphinx reads: its settings, the index, the notebooks."""
     shutil.copytree(HERE / 'static', folder / 'static')
     shutil.copy(HERE / 'conf.py', folder)
-    shutil.copy(book.folder / 'references.bib', folder)
-    index = '\n\n'.join(
-        marks.myst(book.index, cell) for cell in book.index.cells
-    )
-    write_text(
-        folder / 'index.md',
-        re.sub(r'^```toc$', '```{toctree}', index, flags=re.M),
-    )
-    for chapter in book.chapters:
-        texts = [marks.myst(chapter, cell) for cell in chapter.text]
-        cites = any('{cite:' in text for text in texts)
-        write_text(
-            folder / f'{chapter.name}.ipynb',
-            _notebook(
-                chapter,
-                outputs[chapter.name],
-                texts,
-                BIBLIOGRAPHY.format(name=chapter.name) if cites else '',
-            ),
-        )
+    for name, text in pages.items():
+        write_text(folder / name, text)
 
 
 def _sphinx(book, draft):
     command = [sys.executable, '-m', 'sphinx', '-b', 'html', '-q']
     command += ['-W', '--keep-going', '-d', draft / 'doctrees']
-    for setting in (
-        f'project={book.title}',
-        f'html_title={book.title}',
-        f'author={book.author}',
-        f'copyright={book.author}',
-    ):
+    titles = [f'project={book.title}', f'html_title={book.title}']
+    makers = [f'author={book.author}', f'copyright={book.author}']
+    for setting in titles + makers:
         command += ['-D', setting]
     run = subprocess.run(
         [*command, draft / 'source', draft / 'html'],
@@ -215,64 +172,47 @@ def _in_chapters(book, told, folder):
     return re.sub(r'([\w-]+)\.ipynb:(\d+)', place, told)
 
 
-def _notebooks(book, outputs):
-    """The notebooks for readers: file name -> text."""
+def _written(book, outputs):
+    """The notebooks for readers and the pages: twice, file name -> text."""
     numbers = marks.number(book)
-    library = _Bibliography(book.folder / 'references.bib')
-    notebooks = {}
+    references = References(book.folder / 'references.bib')
+    notebooks, pages = {}, {}
     for chapter in book.chapters:
-        library.cited.clear()
-        texts = [
-            marks.plain(chapter, cell, numbers, library.cite)
-            for cell in chapter.text
-        ]
-        notebooks[f'{chapter.name}.ipynb'] = _notebook(
-            chapter, outputs[chapter.name], texts, library.listing()
-        )
-    return notebooks
-
-
-class _Bibliography:
-    """Citations as words, and the list of what was cited."""
-
-    def __init__(self, path):
-        self.path = path
-        self.entries = parse_file(str(path)).entries
-        self.cited = {}
-
-    def cite(self, keys, in_sentence):
-        words = []
-        for key in keys:
-            if key not in self.entries:
-                raise BookError(
-                    f'{self.path}: has no entry {key}, which is cited'
-                )
-            entry = self.entries[key]
-            self.cited[key] = entry
-            names = [
-                ' '.join(person.prelast_names + person.last_names)
-                for person in entry.persons['author']
-            ]
-            authors = (
-                names[0]
-                if len(names) == 1
-                else f'{names[0]} and {names[1]}'
-                if len(names) == 2
-                else f'{names[0]} et al.'
+        for page, files in enumerate((notebooks, pages)):
+            texts = _texts(chapter, numbers, references, page)
+            # Pages colour `%time` and `!ls`, too.
+            lexer = {'pygments_lexer': 'ipython3'} if page else {}
+            files[f'{chapter.name}.ipynb'] = _notebook(
+                chapter, outputs[chapter.name], texts, lexer
             )
-            year = entry.fields['year']
-            words.append(
-                f'{authors} ({year})' if in_sentence else f'{authors}, {year}'
-            )
-        return ', '.join(words) if in_sentence else f'({"; ".join(words)})'
+    texts = _texts(book.index, numbers, references, True)
+    pages['index.md'] = '\n\n'.join(texts)
+    return notebooks, pages
 
-    def listing(self):
-        if not self.cited:
-            return ''
-        style = find_plugin('pybtex.style.formatting', 'plain')()
-        backend = find_plugin('pybtex.backends', 'markdown')()
-        lines = sorted(
-            entry.text.render(backend)
-            for entry in style.format_entries(self.cited.values())
-        )
-        return '## References\n\n' + '\n'.join(f'- {line}' for line in lines)
+
+def _texts(chapter, numbers, references, page):
+    """The texts of a chapter, and one more for what it cites.
+
+    That is left out if the chapter says where the list is to stand.
+    """
+    cited = {}
+
+    def link(words, key):
+        cited[key] = f'{chapter.name}-{key}'
+        return f'[{words}](<#{cited[key]}>)' if page else words
+
+    def cite(keys, in_sentence, place):
+        return references.cite(keys, in_sentence, place, link)
+
+    texts = [
+        marks.write(chapter, cell, numbers, cite, page)
+        for cell in chapter.text
+    ]
+    listing = '\n'.join(
+        f'- ({cited[key]})=\n  {text}' if page else f'- {text}'
+        for text, key in references.listing(cited)
+    )
+    if any(marks.REFERENCES in text for text in texts):
+        return [text.replace(marks.REFERENCES, listing) for text in texts]
+    title = '```{rubric} References\n```' if page else '## References'
+    return [*texts, f'{title}\n\n{listing}'] if cited else texts

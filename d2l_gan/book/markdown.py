@@ -1,0 +1,83 @@
+"""Parses d2l markdown: Markdown, and d2l's marks and equations as blocks.
+
+The cells, the sections and the marks of a chapter are all read from these
+tokens, so that what one of them takes for code, comment or text, all do.
+"""
+
+import functools
+import re
+
+__all__ = ['headings', 'parse']
+
+MARK = re.compile(r':([\w-]+):(?:(`{1,2})([^`]+)\2)?\s*$')
+INLINE_MARKS = {'cite', 'citep', 'citet', 'eqref', 'numref', 'ref'}
+EQUATION = re.compile(
+    r'\$\$((?:(?!\$\$).)+)\$\$[ \t]*(:eqlabel:`[^`]+`)?[ \t]*(?:\n|\Z)', re.S
+)
+
+
+def parse(text):
+    """The tokens of markdown-it for a text, those of d2l among them.
+
+    A token `mark` is a line that is a mark and nothing else (its name in
+    `info`, its value in `content`), `equation` is one in double dollars (its
+    label, if it stands on the same line, in `info`).
+    """
+    return _parser().parse(text)
+
+
+@functools.cache
+def headings(text):
+    """Triples of level, title and first line (from 0) of a text's headings."""
+    tokens = parse(text)
+    return [
+        (int(token.tag[1]), inline.content, token.map[0])
+        for token, inline in zip(tokens, tokens[1:])
+        if token.type == 'heading_open' and token.level == 0
+    ]
+
+
+@functools.cache
+def _parser():
+    # Here, so that the command line can say which package is missing.
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt('commonmark').enable('table')
+    for name, rule in (('mark', _mark), ('equation', _equation)):
+        # What they end: a table takes the word of a quotation for it.
+        ends = ['paragraph', 'reference', 'blockquote', 'list']
+        parser.block.ruler.before('table', name, rule, {'alt': ends})
+    return parser
+
+
+def _mark(state, line, end, silent):
+    start = state.bMarks[line] + state.tShift[line]
+    match = MARK.match(state.src[start : state.eMarks[line]])
+    if (
+        not match
+        or state.is_code_block(line)
+        or match[1] in INLINE_MARKS
+        or (match[3] is None and not match[1].endswith('_tab'))
+    ):
+        return False
+    if not silent:
+        _push(state, 'mark', line, line + 1, match[1], match[3] or '')
+    return True
+
+
+def _equation(state, line, end, silent):
+    start = state.bMarks[line] + state.tShift[line]
+    if not state.src.startswith('$$', start) or state.is_code_block(line):
+        return False
+    text = state.getLines(line, end, state.blkIndent, False).lstrip()
+    match = EQUATION.match(text)
+    if match and not silent:
+        last = line + match[0].rstrip('\n').count('\n') + 1
+        _push(state, 'equation', line, last, match[2] or '', match[1])
+    return bool(match)
+
+
+def _push(state, kind, first, last, info, content):
+    token = state.push(kind, '', 0)
+    token.map, token.info, token.content = [first, last], info, content
+    state.line = last
