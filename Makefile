@@ -13,7 +13,7 @@ TIMEOUT ?= 600
 
 PY := .venv/bin/python
 
-.PHONY: help chapter lib test quality bench torch lint format lock venv clean
+.PHONY: help chapter lib test quality bench film torch lint format lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
@@ -36,6 +36,9 @@ quality: venv ## train all systems equally long, and judge them (takes long)
 
 bench: venv ## time our code beside d2l's, in MXNet and in PyTorch
 	@$(PY) benchmarks/speed.py
+
+film: venv ## chapters/img/film.png, which is on top of README.md, anew
+	@$(PY) benchmarks/film.py
 
 torch: venv ## .venv-torch, for the rows of `bench` that need PyTorch
 	@$(PY) -m venv .venv-torch

@@ -70,6 +70,14 @@ def test_curves_hold_what_was_added():
     assert names == ['a', 'b']
 
 
+def test_epochs_are_whole_numbers():
+    for xlabel, whole in (('epoch', True), ('time', False)):
+        axis = Animator(xlabel=xlabel, xlim=[1, 3]).axes[0].xaxis
+        axis.axes.set_xlim(1, 3)
+        ticks = axis.get_majorticklocs()
+        assert all(tick == int(tick) for tick in ticks) == whole
+
+
 def test_it_takes_the_arguments_of_d2l_s_animator():
     # The same positions, too: d2l's come first, ours by keyword only.
     import inspect

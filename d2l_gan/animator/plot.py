@@ -8,6 +8,7 @@ import matplotlib
 import mxnet as mx
 from IPython import display, get_ipython
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from d2l_gan.animator.pictures import tile
@@ -85,6 +86,8 @@ class Animator:
         self.axes[0].set(
             xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale
         )
+        if xlabel == 'epoch':
+            self.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
         self.axes[0].grid()
         self.seconds = 0.0
         self._xlim, self._ylim = xlim, ylim
