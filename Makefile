@@ -31,7 +31,7 @@ lib: venv ## write d2l_gan/*.py from the chapters
 test: venv ## run the tests
 	@$(PY) -m pytest
 
-quality: venv ## train all systems equally long, and judge them (takes long)
+quality: venv ## train all systems by the same work, and judge them (takes long)
 	@$(PY) benchmarks/quality.py
 
 bench: venv ## time our code beside d2l's, in MXNet and in PyTorch

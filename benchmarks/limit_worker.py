@@ -12,55 +12,9 @@ import time
 import d2l_gan  # noqa: F401 isort: skip
 import mxnet as mx
 import mxnet_worker
-import numpy
 from mxnet import np, npx
-from mxnet.gluon import nn
 
-
-def forward_flop(net, inputs):
-    """Count the operations of each layer, for one example.
-
-    Args:
-        net: a network with its weights.
-        inputs: a minibatch for it, of one example.
-
-    Returns:
-        list: for each dense or convolutional layer, in their order, twice the
-        number of its multiplications; those with padding count.
-    """
-    flop = []
-
-    def count(block, inputs, output):
-        # A transposed convolution applies its kernel at each of its inputs.
-        if isinstance(block, nn.Conv2DTranspose):
-            output = inputs[0]
-        positions = numpy.prod(output.shape[2:], dtype=int)
-        flop.append(2 * block.weight.data().size * int(positions))
-
-    handles = []
-
-    def watch(block):
-        if hasattr(block, 'weight'):
-            handles.append(block.register_forward_hook(count))
-
-    net.apply(watch)
-    net(inputs)
-    for handle in handles:
-        handle.detach()
-    return flop
-
-
-def step_flop(net_D, net_G, X, Z):
-    """Count the operations that a step cannot do without, for one example.
-
-    Each layer needs its outputs, the gradient of its weights, and that of its
-    inputs. D's step needs all of them for the real and for the fake example,
-    but for the gradient of the examples. G's needs the discriminator's
-    outputs and the gradients of its inputs, and of its own all but the
-    gradient of the latent vectors.
-    """
-    flop_G, flop_D = forward_flop(net_G, Z), forward_flop(net_D, X)
-    return 8 * sum(flop_D) - 2 * flop_D[0] + 3 * sum(flop_G) - flop_G[0]
+from d2l_gan.systems import step_work
 
 
 def seconds(function, at_least=0.1):
@@ -117,10 +71,9 @@ def limit(
     *, latent, **unused,
 ):  # fmt: skip
     """Answer in each turn how long a step takes at best."""
-    for net in (net_D, net_G):
-        net.initialize()
-    Z = latent(1, latent_dim, X.ctx)
-    flop, step = step_flop(net_D, net_G, X[:1], Z), bare_step()
+    # Of the work of a minibatch, the share of an example
+    Z = latent(len(X), latent_dim, X.ctx)
+    flop, step = step_work(net_D, net_G, X, Z) // len(X), bare_step()
     for _ in range(num_epochs):
         data_iter.turns.wait()
         flops = peak_flops()

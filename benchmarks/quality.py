@@ -1,12 +1,14 @@
-"""How good does each system of the book become in the same time?
+"""How good does each system of the book become by the same work?
 
-Trains every system on one core for as many seconds as the others, on several
-seeds, and judges what it makes. Every run is kept in _build/quality, with a
-grid of its images, so an interrupted benchmark goes on where it was.
+Trains every system with as many multiplications and additions as the others,
+each run on one core and several seeds for each, and judges what it makes.
+Every run is kept in _build/quality, with a grid of its images, so an
+interrupted benchmark goes on where it was.
 """
 
 import argparse
 import concurrent.futures
+import math
 import multiprocessing
 import os
 import pathlib
@@ -33,10 +35,10 @@ OUT = pathlib.Path('_build/quality')
 NUM_FAKES = 10_000
 
 
-def run(name, seed, data, size, seconds, path):
+def run(name, seed, data, size, work, path):
     """Train one system on one seed, and write images that it makes."""
     images, labels = read_images(data, size)
-    system, num_minibatches = train_system(name, seconds, images, labels, seed)
+    system, num_minibatches = train_system(name, work, images, labels, seed)
     fakes, asked = system.sample(NUM_FAKES)
     save_images(path.with_suffix('.png'), fakes[:32])
     record = {
@@ -110,7 +112,13 @@ def main():
         default=list(IMAGE_SYSTEMS),
         help='which ones',
     )
-    parser.add_argument('--seconds', type=int, default=300, help='a run')
+    parser.add_argument(
+        '--work',
+        type=float,
+        default=20,
+        help='a run, in 10^12 multiplications and additions; 20 take a core '
+        'some minutes',
+    )
     parser.add_argument('--seeds', type=int, default=3, help='runs a system')
     parser.add_argument(
         '--jobs',
@@ -119,8 +127,10 @@ def main():
         help='runs at a time',
     )
     args = parser.parse_args()
+    if not 0 < args.work < math.inf:
+        parser.error('--work has to be above 0 and finite')
     folder = (
-        OUT / f'{pathlib.Path(args.data).name}-{args.size}-{args.seconds}s'
+        OUT / f'{pathlib.Path(args.data).name}-{args.size}-{args.work:g}e12'
     )
     paths = {
         name: [folder / f'{name}-{seed}.npz' for seed in range(args.seeds)]
@@ -133,7 +143,13 @@ def main():
     ) as pool:
         futures = [
             pool.submit(
-                run, name, seed, args.data, args.size, args.seconds, path
+                run,
+                name,
+                seed,
+                args.data,
+                args.size,
+                args.work * 1e12,
+                path,
             )
             for name, names in paths.items()
             for seed, path in enumerate(names)
@@ -141,7 +157,7 @@ def main():
         ]
         for future in tqdm(
             concurrent.futures.as_completed(futures),
-            f'Runs of {args.seconds} s, {args.jobs} at a time',
+            f'Runs, {args.jobs} at a time',
             len(futures),
         ):
             future.result()

@@ -4,12 +4,13 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 891bce0231056080.
+# Its text below this line has the SHA-256 0d6f16e4478cc726.
 
+import itertools
+import json
 import math
 import mxnet as mx
 import numpy
-import time
 from d2l_gan.checkpoint import load_network, state_of
 from d2l_gan.conditional import (
     ConditionalDiscriminator,
@@ -47,16 +48,17 @@ __all__ = [
     'IMAGE_SYSTEMS',
     'POINT_SYSTEMS',
     'SYSTEMS',
-    'ForSeconds',
     'System',
     'conditional_system',
     'count_classes',
+    'count_work',
     'dcgan_system',
     'deligan_system',
     'gaussian_system',
     'judge_points',
     'mlp_system',
     'read_examples',
+    'step_work',
     'tanh_system',
     'train_system',
 ]
@@ -259,6 +261,7 @@ class System:
         batch_size: of its minibatches.
         num_minibatches: for so many its chapter trains it.
         settings: the arguments of `train` that go with it.
+        fused: whether its steps, averages left out, are `FusedStep`s.
         takes_orders: whether one can ask it for a class.
 
     Raises:
@@ -276,6 +279,7 @@ class System:
         self.net_D, self.net_G, self.batch_size, self.num_minibatches = (
             self.settings.pop(key)
             for key in ('net_D', 'net_G', 'batch_size', 'num_minibatches'))
+        self.fused = 'step' not in self.settings
         self.takes_orders = isinstance(self.net_G, ConditionalGenerator)
         self.generator = self.net_G
         if average is not None:
@@ -340,8 +344,7 @@ class System:
         Raises:
             ValueError: for other classes, or if it takes no orders.
         """
-        latent = self.settings.get('latent', normal_latent)
-        Z = latent(n, self.settings['latent_dim'], mx.cpu())
+        Z = self._latent(n)
         if classes is not None:
             if not self.takes_orders:
                 raise ValueError('this system cannot be asked for classes')
@@ -368,6 +371,15 @@ class System:
         else:
             self.settings['step'].load_state_dict(state_of('step', arrays))
 
+    def work(self, X):
+        """Count the operations of a step on a minibatch; see `step_work`."""
+        Z = self._latent(len(X))
+        return step_work(self.net_D, self.net_G, X, Z, self.fused)
+
+    def _latent(self, n):
+        latent = self.settings.get('latent', normal_latent)
+        return latent(n, self.settings['latent_dim'], mx.cpu())
+
     @property
     def num_parameters(self):
         """Those of both networks, once they are initialised."""
@@ -375,48 +387,77 @@ class System:
                    for p in net.collect_params().values())
 
 
-class ForSeconds:
-    """Minibatches, over and over, until the processor's time is up.
-
-    The work of the networks counts, since each minibatch waits for the one
-    before.
+def count_work(net, shape, weights=False, inputs=False):
+    """Count the operations of a network's dense layers and convolutions.
 
     Args:
-        data_iter: gives minibatches, every epoch anew.
-        seconds: of this process's time on the processor, all threads added;
-            above 0.
+        net: a `HybridBlock` that makes one array of one.
+        shape: of the minibatch that it gets.
+        weights, inputs: whether the gradients of its parameters and of the
+            minibatch are computed, too.
 
-    Attributes:
-        num_minibatches: how many there were.
+    Returns:
+        int: the multiplications and the additions.
 
     Raises:
-        ValueError: if `seconds` is not above 0.
+        ValueError: if the network does not take such a minibatch.
 
-    Taught in chapters/comparison.md, "The Same Time for Everyone".
+    Taught in chapters/comparison.md, "The Same Work for Everyone".
     """
-    def __init__(self, data_iter, seconds):
-        if not seconds > 0:
-            raise ValueError(f'seconds is {seconds}, but has to be above 0')
-        self.data_iter, self.seconds = data_iter, seconds
-        self.num_minibatches = 0
+    nodes = net(mx.sym.var('inputs').as_np_ndarray()).get_internals()
+    try:
+        _, shapes, _ = nodes.infer_shape(inputs=shape)
+    except mx.MXNetError as error:
+        raise ValueError(f'the network takes no minibatch of shape {shape}: '
+                         f'{str(error).splitlines()[-1]}') from error
+    graph = json.loads(nodes.tojson())
+    shapes = {(i, k): size for (i, k, _), size in zip(graph['heads'], shapes)}
+    wanted = {'inputs'} if inputs else set()
+    if weights:
+        wanted |= {name for name, parameter in net.collect_params().items()
+                   if parameter.grad_req != 'null'}
+    leading, work = set(), 0
+    for i, node in enumerate(graph['nodes']):
+        sources = [(j, k) for j, k, _ in node['inputs']]
+        if node['name'] in wanted or any(j in leading for j, _ in sources):
+            leading.add(i)
+        if node['op'] in ('Convolution', 'Deconvolution', 'FullyConnected'):
+            counted = sources[0] if node['op'] == 'Deconvolution' else (i, 0)
+            passes = 1 + sum(j in leading for j, _ in sources[:2])
+            work += 2 * passes * math.prod(shapes[counted]
+                                           + shapes[sources[1]][1:])
+    return work
 
-    def __iter__(self):
-        end = time.process_time() + self.seconds
-        while True:
-            for minibatch in self.data_iter:
-                mx.nd.waitall()
-                if self.num_minibatches and time.process_time() >= end:
-                    return
-                self.num_minibatches += 1
-                yield minibatch
+
+def step_work(net_D, net_G, X, Z, fused=True):
+    """Count the operations of a step that trains both networks.
+
+    Args:
+        net_D, net_G: `HybridBlock`s.
+        X, Z: a minibatch and latent vectors, as in `adversarial_step`.
+        fused: whether it is a `FusedStep`, or an `adversarial_step`.
+
+    Returns:
+        int: as of `count_work`.
+
+    Raises:
+        ValueError: as `count_work` does.
+
+    Taught in chapters/comparison.md, "The Same Work for Everyone".
+    """
+    work = (2 * count_work(net_D, X.shape, weights=True)
+            + count_work(net_D, X.shape, weights=not fused, inputs=True)
+            + count_work(net_G, Z.shape, weights=True))
+    return work if fused else work + count_work(net_G, Z.shape)
 
 
-def train_system(name, seconds, images, labels=None, seed=0):
-    """Train one of the `IMAGE_SYSTEMS` for a time.
+def train_system(name, work, images, labels=None, seed=0):
+    """Train one of the `IMAGE_SYSTEMS` for a budget of work.
 
     Args:
         name: which one.
-        seconds: the processor's time, as for `ForSeconds`.
+        work: how many operations the training may take, above 0, as
+            `step_work` counts them; the last minibatch is taken whole.
         images: uint8, shape (n, channels, height, width).
         labels: shape (n,), integers from 0 to num_classes - 1; or `None`.
         seed: of all that is random.
@@ -425,15 +466,20 @@ def train_system(name, seconds, images, labels=None, seed=0):
         tuple: the `System`, and the number of minibatches that it has seen.
 
     Raises:
-        ValueError: if there is no such system, or labels or size do not suit
-            the images or the networks.
+        ValueError: if `work` is not above 0 or not finite, there is no such
+            system, or labels or size do not suit the images or the networks.
 
-    Taught in chapters/comparison.md, "The Same Time for Everyone".
+    Taught in chapters/comparison.md, "The Same Work for Everyone".
     """
+    if not 0 < work < math.inf:
+        raise ValueError(f'work is {work}, but has to be above 0 and finite')
     set_seed(seed)
     system = System(name, images.shape[1:], count_classes(labels))
     data_iter = system.minibatches(images, labels)
-    examples = next(iter(data_iter))
-    data_iter = ForSeconds(data_iter, seconds)
-    system.train(data_iter, 1, examples, animator=False)
-    return system, data_iter.num_minibatches
+    X = checks.real_examples(next(iter(data_iter)))
+    num_epochs = work * len(X) / system.work(X) / len(images)
+    num_minibatches = math.ceil(num_epochs * len(data_iter))
+    again = itertools.chain.from_iterable(itertools.repeat(data_iter))
+    system.train(itertools.islice(again, num_minibatches), 1, X,
+                 animator=False)
+    return system, num_minibatches

@@ -4,8 +4,6 @@ import json
 import sys
 
 import pytest
-from mxnet import np, npx
-from mxnet.gluon import nn
 from processes import ROOT, python
 
 BENCHMARKS = ROOT / 'benchmarks'
@@ -14,29 +12,6 @@ BENCHMARKS = ROOT / 'benchmarks'
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-
-def test_step_flop_by_hand():
-    from limit_worker import forward_flop, step_flop
-
-    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
-    net_D.add(nn.Conv2D(2, kernel_size=3), nn.BatchNorm(), nn.Dense(1))
-    net_G.add(
-        nn.HybridLambda(lambda F, Z: F.npx.reshape(Z, (-2, -2, 1, 1))),
-        nn.Conv2DTranspose(1, kernel_size=5),
-    )
-    net_D.initialize(), net_G.initialize()
-    X, Z = np.zeros((1, 1, 5, 5)), np.zeros((1, 3))
-    # 2 x 9 weights at 3 x 3 places, 18 weights, and 3 x 25 weights at one
-    assert forward_flop(net_D, X) == [2 * 18 * 9, 2 * 18]
-    assert forward_flop(net_G, Z) == [2 * 75]
-    # D: outputs, slopes and weights for two examples, but no slopes of the
-    # examples; then outputs and slopes. G: outputs and weights.
-    conv, dense, transposed = 324, 36, 150
-    assert step_flop(net_D, net_G, X, Z) == (
-        4 * conv + 6 * dense + 2 * (conv + dense) + 2 * transposed
-    )
-    npx.waitall()
 
 
 def result(*seconds, obstacle='', **more):

@@ -1,5 +1,3 @@
-import time
-
 import mxnet as mx
 import numpy
 import PIL.Image
@@ -13,10 +11,11 @@ from d2l_gan.evaluate import frechet_distance
 from d2l_gan.systems import (
     IMAGE_SYSTEMS,
     POINT_SYSTEMS,
-    ForSeconds,
     System,
+    count_work,
     judge_points,
     read_examples,
+    step_work,
     train_system,
 )
 from d2l_gan.train import GAUSSIAN, normal_latent, set_seed
@@ -31,7 +30,7 @@ def digits():
 
 @pytest.mark.parametrize('name', IMAGE_SYSTEMS)
 def test_every_system_makes_varied_images(name, digits):
-    system, num_minibatches = train_system(name, 0.05, *digits)
+    system, num_minibatches = train_system(name, 1e8, *digits)
     images, asked = system.sample(40)
     assert images.shape == (40, 1, 16, 16)
     assert abs(images).max() <= 1
@@ -55,28 +54,103 @@ def test_parameters_by_hand(digits):
         + 4 * (32 + 16),
     }
     for name, expected in counts.items():
-        system, _ = train_system(name, 0.01, *digits)
+        system, _ = train_system(name, 1, *digits)
         assert system.num_parameters == expected, name
 
 
-def test_the_same_seed_gives_the_same_system():
-    # Nothing is trained but one minibatch, so time has no say.
+@pytest.mark.parametrize('name', ['dcgan', 'deligan'])
+def test_the_same_seed_and_work_give_the_same_system(name):
     images, _ = read_images('digits', 8)
     first, again, other = (
-        train_system('dcgan', 1e-9, images, seed=seed)[0].sample(5)[0]
+        train_system(name, 3e7, images, seed=seed)[0].sample(5)[0]
         for seed in (1, 1, 2)
     )
     numpy.testing.assert_array_equal(first, again)
     assert abs(first - other).max() > 1e-4
 
 
-def test_minibatches_go_on_until_the_time_is_up():
-    X = np.zeros((2, 2))
-    minibatches = ForSeconds([X, X, X], 0.2)
-    start = time.process_time()
-    seen = sum(1 for _ in minibatches)
-    assert seen == minibatches.num_minibatches > 3
-    assert time.process_time() - start >= 0.2
+# A minibatch of 4; two operations, a multiplication and an addition, for each
+# product. A convolution makes 3 channels of 2, with kernels of 2 x 3 for
+# 4 x 4 places, and the transposed one stands at its 5 x 6 inputs.
+@pytest.mark.parametrize('use_bias', [True, False])
+@pytest.mark.parametrize(
+    ('layer', 'shape', 'products'),
+    [
+        (nn.Dense, (4, 3), 4 * 3 * 5),
+        (nn.Conv2D, (4, 2, 5, 6), 4 * 3 * 16 * (2 * 2 * 3)),
+        (nn.Conv2DTranspose, (4, 2, 5, 6), 4 * 2 * 30 * (3 * 2 * 3)),
+    ],
+)
+def test_work_by_hand(layer, shape, products, use_bias):
+    if layer is nn.Dense:
+        net = nn.Dense(5, use_bias=use_bias)
+    else:
+        net = layer(3, (2, 3), use_bias=use_bias)
+    assert count_work(net, shape) == 2 * products
+    assert count_work(net, shape, weights=True) == 4 * products
+    assert count_work(net, shape, inputs=True) == 4 * products
+    assert count_work(net, shape, weights=True, inputs=True) == 6 * products
+    doubled = (2 * shape[0], *shape[1:])
+    assert count_work(net, doubled) == 4 * products
+    # Nobody computes the gradient of a weight that does not learn.
+    net.collect_params().setattr('grad_req', 'null')
+    assert count_work(net, shape, weights=True) == 2 * products
+
+
+def test_the_rows_of_a_layer_may_have_several_axes():
+    net = nn.Dense(5, flatten=False)
+    assert count_work(net, (4, 7, 3)) == 2 * 4 * 7 * 3 * 5
+
+
+def test_a_layer_that_is_used_twice_counts_twice():
+    net = nn.HybridSequential()
+    layer = nn.Dense(3)
+    net.add(layer, layer)
+    assert count_work(net, (4, 3)) == 2 * 2 * 4 * 9
+    # The first time nobody wants the gradient of what goes in.
+    assert count_work(net, (4, 3), weights=True) == 2 * 5 * 4 * 9
+
+
+def test_the_work_of_a_step_by_hand():
+    net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+    net_D.add(nn.Conv2D(2, kernel_size=3), nn.BatchNorm(), nn.Dense(1))
+    net_G.add(
+        nn.HybridLambda(lambda F, Z: F.npx.reshape(Z, (-2, -2, 1, 1))),
+        nn.Conv2DTranspose(1, kernel_size=5),
+    )
+    # 2 x 9 weights at 3 x 3 places, 18 weights, and 3 x 25 weights at one
+    conv, dense, transposed = 2 * 18 * 9, 2 * 18, 2 * 75
+    for n in (1, 4):
+        X, Z = np.zeros((n, 1, 5, 5)), np.zeros((n, 3))
+        # D: outputs, slopes and weights for two examples, but no slopes of
+        # the examples; then outputs and slopes. G: outputs and weights.
+        assert step_work(net_D, net_G, X, Z) == n * (
+            4 * conv + 6 * dense + 2 * (conv + dense) + 2 * transposed
+        )
+        # And D's weights once more, and G's outputs
+        assert step_work(net_D, net_G, X, Z, fused=False) == n * (
+            4 * conv + 6 * dense + 3 * (conv + dense) + 3 * transposed
+        )
+    with pytest.raises(ValueError, match=r'no minibatch of shape \(1, 5\)'):
+        step_work(net_D, net_G, np.zeros((1, 5)), Z)
+
+
+def test_an_average_is_no_work(digits):
+    X = np.zeros((64, 1, 16, 16))
+    alone, averaged = (
+        System('dcgan', X.shape[1:], average=average).work(X)
+        for average in (None, 0.9)
+    )
+    assert alone == averaged == 2 * System('dcgan', X.shape[1:]).work(X[:32])
+
+
+def test_work_buys_minibatches():
+    images, _ = read_images('digits', 8)
+    images = images[:100]
+    # An epoch of two minibatches, 64 examples and 36
+    epoch = System('dcgan', images.shape[1:]).work(np.zeros((100, 1, 8, 8)))
+    for budget, expected in ((1, 1), (epoch, 2), (2.5 * epoch, 5)):
+        assert train_system('dcgan', budget, images)[1] == expected
 
 
 def test_an_unknown_system_is_refused():
@@ -84,19 +158,19 @@ def test_an_unknown_system_is_refused():
         System('GAN', (1, 8, 8))
 
 
-@pytest.mark.parametrize('seconds', [0, -1, float('nan')])
-def test_a_time_has_to_be_positive(seconds):
-    with pytest.raises(ValueError, match='has to be above 0'):
-        ForSeconds([], seconds)
+@pytest.mark.parametrize('work', [0, -1, float('nan'), float('inf')])
+def test_a_budget_has_to_be_positive_and_finite(work, digits):
+    with pytest.raises(ValueError, match='has to be above 0 and finite'):
+        train_system('dcgan', work, *digits)
 
 
 def test_who_takes_orders_needs_labels(digits):
     images = digits[0][:4]
-    train_system('dcgan', 0.01, images)
+    train_system('dcgan', 1, images)
     with pytest.raises(ValueError, match='the data have no labels'):
-        train_system('conditional-dcgan', 0.01, images)
+        train_system('conditional-dcgan', 1, images)
     labels = numpy.array([0, 0, 1, 1])
-    system, _ = train_system('conditional-dcgan', 0.01, images, labels)
+    system, _ = train_system('conditional-dcgan', 1, images, labels)
     assert set(system.sample(50)[1]) == {0, 1}
     set_seed(0)
     images, asked = system.sample(3, [1, 0, 1])
@@ -110,7 +184,7 @@ def test_who_takes_orders_needs_labels(digits):
 
 
 def test_who_takes_no_orders_cannot_be_asked(digits):
-    system, _ = train_system('mlp-small', 0.01, *digits)
+    system, _ = train_system('mlp-small', 1, *digits)
     with pytest.raises(ValueError, match='cannot be asked for classes'):
         system.sample(1, [3])
 
