@@ -12,7 +12,6 @@ import tokenize
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from d2l_gan.book.markdown import headings
 from d2l_gan.book.read import BookError
 from d2l_gan.support.files import write_text
 
@@ -319,9 +318,9 @@ def _method(cell, node, within):
     docs = {x.body[0].lineno for x in ast.walk(node) if _has_docstring(x)}
     fixed = set()  # the lines that begin within a string
     for token in tokenize.generate_tokens(io.StringIO(cell.source).readline):
-        kind, first = tokenize.tok_name[token.type], token.start[0]
-        if kind in STRINGS and first not in docs:
-            fixed.update(range(first + 1, token.end[0] + 1))
+        kind, line = tokenize.tok_name[token.type], token.start[0]
+        if kind in STRINGS and line not in docs:
+            fixed.update(range(line + 1, token.end[0] + 1))
     lines = [
         indent + line if line.strip() and number not in fixed else line
         for number, line in enumerate(cell.source.split('\n'), 1)
@@ -417,10 +416,5 @@ def _free_names(cell):
 
 def _section(chapter, cell):
     """The title of the section that a cell stands in."""
-    titles = [
-        title
-        for other in chapter.text
-        if other.line < cell.line
-        for _, title, _ in headings(other.source)
-    ]
+    titles = [t for _, t, line in chapter.headings if line < cell.line]
     return titles[-1] if titles else chapter.title

@@ -7,7 +7,7 @@ tokens, so that what one of them takes for code, comment or text, all do.
 import functools
 import re
 
-__all__ = ['headings', 'parse']
+__all__ = ['INLINE_MARKS', 'parse']
 
 MARK = re.compile(r':([\w-]+):(?:(`{1,2})([^`]+)\2)?\s*$')
 INLINE_MARKS = {'cite', 'citep', 'citet', 'eqref', 'numref', 'ref'}
@@ -21,20 +21,14 @@ def parse(text):
 
     A token `mark` is a line that is a mark and nothing else (its name in
     `info`, its value in `content`), `equation` is one in double dollars (its
-    label, if it stands on the same line, in `info`).
+    label, if it stands on the same line, in `info`). What opens a paragraph
+    or a heading has its `content` and `children`.
     """
-    return _parser().parse(text)
-
-
-@functools.cache
-def headings(text):
-    """Triples of level, title and first line (from 0) of a text's headings."""
-    tokens = parse(text)
-    return [
-        (int(token.tag[1]), inline.content, token.map[0])
-        for token, inline in zip(tokens, tokens[1:])
-        if token.type == 'heading_open' and token.level == 0
-    ]
+    tokens = _parser().parse(text)
+    for token, inline in zip(tokens, tokens[1:]):
+        if inline.type == 'inline':
+            token.content, token.children = inline.content, inline.children
+    return tokens
 
 
 @functools.cache

@@ -142,8 +142,8 @@ def _source(cell):
 def _blocks(chapter, cell, source):
     """The blocks of a text in their order, each with its marks."""
     blocks, last = [], None  # `last` is the block that a mark may stand behind
-    tokens, lines = parse(source), source.split('\n')
-    for token, inline in zip(tokens, [*tokens[1:], None]):
+    lines = source.split('\n')
+    for token in parse(source):
         if not token.map or token.nesting < 0 or token.type in INNER:
             continue
         if token.type == 'mark' and token.info in BEHIND:
@@ -156,7 +156,7 @@ def _blocks(chapter, cell, source):
             last.body = lines[slice(*token.map)]
             last.last = token.map[1]
         else:
-            last = _block(token, inline, lines)
+            last = _block(token, lines)
             blocks += [last] if last else []
     for block in blocks:
         if block.body is None:
@@ -165,13 +165,13 @@ def _blocks(chapter, cell, source):
     return blocks
 
 
-def _block(token, inline, lines):
+def _block(token, lines):
     """The block that begins with a token, if one does."""
     first, last = token.map
     if token.type in ('fence', 'code_block', 'html_block'):
         return Block('Code', first, last, token.info.strip())
     if token.type == 'heading_open' and token.level == 0:
-        return Block('Section', first, last, inline.content, int(token.tag[1]))
+        return Block('Section', first, last, token.content, int(token.tag[1]))
     if token.type == 'equation':
         marks = {m['role']: m['target'] for m in ROLE.finditer(token.info)}
         text = token.content.strip()
@@ -181,11 +181,11 @@ def _block(token, inline, lines):
     if token.type == 'mark' and token.info == 'bibliography':
         return Block('References', first, last)
     if token.type == 'paragraph_open':
-        image = IMAGE.fullmatch(inline.content)
-        if image and len(inline.children) == 1:
+        image = IMAGE.fullmatch(token.content)
+        if image and len(token.children) == 1:
             return Block('Figure', first, last, image[1], image[2])
-        if inline.content.startswith(':') and not ROLE.match(inline.content):
-            caption = ' '.join(inline.content[1:].split())
+        if token.content.startswith(':') and not ROLE.match(token.content):
+            caption = ' '.join(token.content[1:].split())
             return Block('Table', first, last, caption, None)
     return None
 
