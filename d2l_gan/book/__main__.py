@@ -17,19 +17,14 @@ def main(arguments=None, prog='python -m d2l_gan.book'):
     try:
         return options.run(options)
     except BookError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+        told, status = f'error: {error}', 1
     except ModuleNotFoundError as error:
-        print(
-            f'error: the book needs the package {error.name}, which is not '
-            "installed: pip install '.[book]'",
-            file=sys.stderr,
-        )
-        return 1
+        told = f'error: the book needs the package {error.name}, which is not '
+        told, status = f"{told}installed: pip install '.[book]'", 1
     except KeyboardInterrupt:
-        told = '\ninterrupted; the last pages are still in place'
-        print(told, file=sys.stderr)
-        return 130
+        told, status = '\ninterrupted; the last pages are still in place', 130
+    print(told, file=sys.stderr)
+    return status
 
 
 def _parser(prog):
@@ -40,11 +35,8 @@ def _parser(prog):
         )
 
     path = pathlib.Path
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description='Makes the library, the pages and the notebooks from the '
-        'chapters.',
-    )
+    told = 'Makes the library, the pages and the notebooks from the chapters.'
+    parser = argparse.ArgumentParser(prog=prog, description=told)
     told = 'the folder of the book'
     add_option(parser, '--chapters', path, 'DIR', path('chapters'), told)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
@@ -80,20 +72,16 @@ def _chapter(options):
     from d2l_gan.book.render import render
 
     start = time.perf_counter()
+    cache, timeout = options.build / 'cache', options.timeout
     book = read_book(options.chapters)
     _export(book)
     chapters, outputs, errors, run = [], {}, [], 0
     for chapter in book.chapters:
-        outputs[chapter.name], failed, cells = execute(
-            book,
-            chapter,
-            options.build / 'cache',
-            options.timeout,
-            sys.stderr,
-        )
+        found = execute(book, chapter, cache, timeout, sys.stderr)
+        outputs[chapter.name], failed, cells = found
         errors += [
-            chapter.error(cell.line, f'"{cell.words}" is not true:\n{found}')
-            for cell, found in failed.items()
+            chapter.error(cell.line, f'"{cell.words}" is not true:\n{why}')
+            for cell, why in failed.items()
         ]
         chapters.append(refute(chapter, failed))
         run += cells

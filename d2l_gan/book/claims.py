@@ -6,10 +6,10 @@ mark behind the words instead.
 """
 
 import ast
-import dataclasses
 import re
 import reprlib
 import types
+from dataclasses import replace
 
 __all__ = ['mark', 'refute', 'values', 'with_values']
 
@@ -34,50 +34,37 @@ def mark(chapter):
     for cell in chapter.cells:
         first, _, source = cell.source.partition('\n')
         match = CLAIM.match(first)
-        if cell.kind == 'code' and match:
-            words = match[1].strip()
-            cell = dataclasses.replace(
-                cell, kind='claim', source=source, words=words
-            )
-            _check(chapter, cell)
-            pattern = r'\s+'.join(map(re.escape, words.split()))
-            found = [] if text is None else list(
-                re.finditer(f'{pattern}[.,;:!?)]*', cells[text].source)
-            )  # fmt: skip
-            if len(found) != 1 or not words:
-                raise chapter.error(
-                    cell.line,
-                    f'the words of this claim, "{words}", stand '
-                    f'{len(found)} times in the text before it, not once',
-                )
-            end, prose = found[0].end(), cells[text].source
-            title = ''.join(
-                c if c.isalnum() else f'&#{ord(c)};' for c in source
-            )
-            sign = MARK.format(id=_id(chapter, cell), title=title)
-            cells[text] = dataclasses.replace(
-                cells[text], source=prose[:end] + sign + prose[end:]
-            )
-        elif cell.kind == 'text':
+        if cell.kind == 'text':
             text = len(cells)
+        elif match:
+            words = match[1].strip()
+            cell = replace(cell, kind='claim', source=source, words=words)
+            _check(chapter, cell)
+            prose = '' if text is None else cells[text].source
+            pattern = r'\s+'.join(map(re.escape, words.split()))
+            found = list(re.finditer(f'{pattern}[.,;:!?)]*', prose))
+            if len(found) != 1 or not words:
+                told = f'the words of this claim, "{words}", stand '
+                told += f'{len(found)} times in the text before it, not once'
+                raise chapter.error(cell.line, told)
+            end = found[0].end()
+            title = re.sub(r'[\W_]', lambda m: f'&#{ord(m[0])};', source)
+            sign = MARK.format(id=_id(chapter, cell), title=title)
+            prose = prose[:end] + sign + prose[end:]
+            cells[text] = replace(cells[text], source=prose)
         cells.append(cell)
-    return dataclasses.replace(chapter, cells=tuple(cells))
+    return replace(chapter, cells=tuple(cells))
 
 
 def refute(chapter, claims):
     """Mark the words of claims that do not hold by a cross."""
-    text = '\0'.join(cell.source for cell in chapter.text)
-    for claim in claims:
-        pattern = rf'(id="{_id(chapter, claim)}" title="[^"]*">)✓'
-        text = re.sub(pattern, r'\1✗', text)
-    sources = iter(text.split('\0'))
-    cells = (
-        dataclasses.replace(cell, source=next(sources))
-        if cell.kind == 'text'
-        else cell
+    ids = '|'.join(re.escape(_id(chapter, claim)) for claim in claims)
+    sign = re.compile(rf'(id="(?:{ids})" title="[^"]*">)✓')
+    cells = [
+        replace(cell, source=sign.sub(r'\1✗', cell.source))
         for cell in chapter.cells
-    )
-    return dataclasses.replace(chapter, cells=tuple(cells))
+    ]
+    return replace(chapter, cells=tuple(cells))
 
 
 def _id(chapter, claim):
@@ -88,10 +75,9 @@ def _check(chapter, cell):
     try:
         tree = ast.parse(cell.source)
     except SyntaxError as error:
-        raise chapter.error(
-            cell.at((error.lineno or 1) + 1),
-            f'this claim does not parse: {error.msg}',
-        ) from None
+        line = cell.at((error.lineno or 1) + 1)
+        told = f'this claim does not parse: {error.msg}'
+        raise chapter.error(line, told) from None
     if not any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
         raise chapter.error(cell.line, 'this claim asserts nothing')
 

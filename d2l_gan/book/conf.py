@@ -10,8 +10,6 @@ _mathjax = next(
 )
 
 extensions = ['myst_nb']
-source_suffix = {'.md': 'myst-nb', '.ipynb': 'myst-nb'}
-exclude_patterns = []
 nb_execution_mode = 'off'  # the cells were run before, with a cache
 nb_merge_streams = True
 myst_enable_extensions = ['dollarmath', 'amsmath']
@@ -29,13 +27,11 @@ suppress_warnings = [
 html_theme = 'sphinx_book_theme'
 html_theme_options = {
     'navbar_persistent': [],  # the sidebar has a search field already
-    'use_download_button': True,
     'use_fullscreen_button': False,
     'home_page_in_toc': True,
     'show_toc_level': 2,
 }
 html_static_path = ['static', str(_mathjax)]
 html_css_files = ['book.css']
-html_copy_source = True
 mathjax_path = 'tex-svg-full.js'
 pygments_style = 'friendly'

@@ -1,7 +1,5 @@
 """Runs chapters in a kernel, and remembers what they put out."""
 
-import hashlib
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -12,16 +10,11 @@ import tempfile
 import time
 
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import (
-    CellExecutionError,
-    CellTimeoutError,
-    DeadKernelError,
-)
+from nbclient import NotebookClient, exceptions
 from traitlets.config import Config
 
 from d2l_gan.book.claims import with_values
-from d2l_gan.book.imports import imported_files
+from d2l_gan.book.imports import digest, imported_files
 from d2l_gan.support.files import write_text
 
 __all__ = ['cache_key', 'execute']
@@ -41,24 +34,14 @@ def cache_key(book, chapter):
     the book and of the library, are not among them.
     """
     code = [cell.source for cell in chapter.program]
-    library = imported_files(book.library, '\n'.join(code))
-    packages = sorted(
-        f'{dist.name}=={dist.version}'
-        for dist in importlib.metadata.distributions()
-    )
-    facts = [
-        code,
-        [
-            (str(path.relative_to(book.library)), path.read_text('utf-8'))
-            for path in library
-        ],
-        packages,
-        platform.python_version(),
-        _data(),
-        os.environ.get('D2L_GAN_DATA'),
-        pathlib.Path(__file__).read_text(encoding='utf-8'),
+    files = imported_files(book.library, '\n'.join(code))
+    library = [
+        (str(path.relative_to(book.library)), path.read_text('utf-8'))
+        for path in files
     ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    data = _data(), os.environ.get('D2L_GAN_DATA')
+    own = pathlib.Path(__file__).read_text(encoding='utf-8')
+    return digest(code, library, platform.python_version(), data, own)
 
 
 def execute(book, chapter, cache, timeout=600, out=sys.stderr):
@@ -86,11 +69,8 @@ def execute(book, chapter, cache, timeout=600, out=sys.stderr):
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
         if record['key'] == key:
-            print(
-                f'{chapter.name}: nothing changed, its '
-                f'{len(chapter.program)} cells need not run',
-                file=out,
-            )
+            told = f'nothing changed, its {len(chapter.program)} cells'
+            print(f'{chapter.name}: {told} need not run', file=out)
             return *_sorted(chapter, record['outputs']), 0
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no record, or not one of ours: make it anew
@@ -116,18 +96,15 @@ def _sorted(chapter, outputs):
 
 
 def _run(book, chapter, timeout, out):
-    notebook = nbformat.v4.new_notebook(
-        cells=list(map(_notebook_cell, chapter.program))
-    )
+    cells = list(map(_notebook_cell, chapter.program))
+    notebook = nbformat.v4.new_notebook(cells=cells)
     progress = _Progress(chapter, out)
     # Sockets that are files: nobody on the network can reach the kernel.
     with tempfile.TemporaryDirectory() as folder:
         sockets = {'transport': 'ipc', 'ip': f'{folder}/kernel'}
         client = NotebookClient(
             notebook,
-            kernel_name='python3',
             timeout=timeout,
-            record_timing=False,
             shutdown_kernel='immediate',
             resources={'metadata': {'path': str(chapter.path.parent)}},
             config=Config({'KernelManager': sockets}),
@@ -135,21 +112,20 @@ def _run(book, chapter, timeout, out):
         try:
             # Not `client.execute()`, which makes an error of Ctrl-C.
             with client.setup_kernel(env=_environment(book)):
-                for index, cell in enumerate(notebook.cells):
+                for index, cell in enumerate(cells):
                     progress.start(index)
                     client.execute_cell(cell, index)
-        except CellExecutionError as error:
+        except exceptions.CellExecutionError as error:
             raise progress.error(ANSI.sub('', error.traceback)) from None
-        except CellTimeoutError:
-            raise progress.error(
-                f'this cell ran longer than {timeout} s; '
-                'allow more with `make chapter TIMEOUT=<seconds>`'
-            ) from None
-        except DeadKernelError:
+        except exceptions.CellTimeoutError:
+            told = f'this cell ran longer than {timeout} s; allow more with'
+            told += ' `make chapter TIMEOUT=<seconds>`'
+            raise progress.error(told) from None
+        except exceptions.DeadKernelError:
             raise progress.error('the kernel died in this cell') from None
         finally:
             progress.stop()
-    return [_tidy(cell.outputs) for cell in notebook.cells]
+    return [_tidy(cell.outputs) for cell in cells]
 
 
 def _notebook_cell(cell):
@@ -195,31 +171,28 @@ class _Progress:
     """A line a cell; on a terminal the lines replace each other."""
 
     def __init__(self, chapter, out):
-        self.chapter, self.out = chapter, out
+        self.chapter, self.out, self.index = chapter, out, 0
         self.began = time.perf_counter()
-        self.index = 0
 
     def start(self, index):
         self.index = index
-        cell = self.chapter.program[index]
-        end = '\r' if self.out.isatty() else '\n'
+        cell = f'{self._cell()} (line {self.chapter.program[index].line})'
         seconds = time.perf_counter() - self.began
-        line = (
-            f'{self.chapter.name}: cell {index + 1} of '
-            f'{len(self.chapter.program)} (line {cell.line}), '
-            f'{seconds:.0f} s so far'
-        )
-        print(f'{line:<70}', end=end, file=self.out, flush=True)
+        end = '\r' if self.out.isatty() else '\n'
+        self._print(f'{cell}, {seconds:.0f} s so far', end)
 
     def stop(self):
         seconds = time.perf_counter() - self.began
-        line = f'{self.chapter.name}: {self.index + 1} cells, {seconds:.1f} s'
-        print(f'{line:<70}', file=self.out, flush=True)
+        self._print(f'{self.index + 1} cells, {seconds:.1f} s', '\n')
 
     def error(self, message):
         cell = self.chapter.program[self.index]
-        return self.chapter.error(
-            cell.line,
-            f'cell {self.index + 1} of {len(self.chapter.program)}:\n'
-            f'{cell.source}\n\n{message}',
-        )
+        told = f'{self._cell()}:\n{cell.source}\n\n{message}'
+        return self.chapter.error(cell.line, told)
+
+    def _cell(self):
+        return f'cell {self.index + 1} of {len(self.chapter.program)}'
+
+    def _print(self, told, end):
+        line = f'{self.chapter.name}: {told}'
+        print(f'{line:<70}', end=end, file=self.out, flush=True)

@@ -2,7 +2,6 @@
 
 import ast
 import builtins
-import copy
 import dataclasses
 import hashlib
 import io
@@ -13,7 +12,6 @@ import tokenize
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from d2l_gan.book.markdown import headings
 from d2l_gan.book.read import BookError
 from d2l_gan.support.files import write_text
 
@@ -26,6 +24,7 @@ NAMED = re.compile(r'^(?:async def |def |class |)(\w+)(?: =|[(:])', re.M)
 SAVE = re.compile(r'# *@save\b')
 RUNS_PYTHON = re.compile(r'\A%%(time|capture|prun)\b.*')
 SAVED = (*BLOCKS, *IMPORTS, ast.Assign, ast.AnnAssign)
+STRINGS = 'STRING', 'FSTRING_MIDDLE'
 KNOWN = {'__name__', '__file__', '__doc__', *dir(builtins)}
 HEADER = '''\
 """{title}, as {path} teaches it.
@@ -36,7 +35,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 # fmt: off
 # Its text below this line has the SHA-256 {digest}.
 
-'''
+{body}'''
 DIGEST = re.compile(
     r'^# Its text below this line has the SHA-256 (\w+)\.\n\n', re.M
 )
@@ -61,7 +60,7 @@ def export(book, check=False):
     origin, texts = {}, {}
     # All texts first: an error in one chapter leaves every module alone.
     for chapter in book.chapters:
-        for name, line in _saved_names(chapter):
+        for name, line in _saved_names(_saved_cells(chapter)):
             if name in origin:
                 told = f'`{name}` was saved before, at {origin[name]}'
                 raise chapter.error(line, f'{told}: rename one of the two')
@@ -77,10 +76,8 @@ def export(book, check=False):
         changed[path] = text
         names = _differing(old or '', text)
         if check:
-            raise BookError(
-                f'{path}: is not what its chapter makes (differs '
-                f'in: {names}); run `make lib`'
-            )
+            told = f'is not what its chapter makes (differs in: {names})'
+            raise BookError(f'{path}: {told}; run `make lib`')
         if old is not None and not _untouched(old):
             raise BookError(
                 f'{path}: was changed by hand (differs from its chapter in: '
@@ -121,13 +118,13 @@ def module_text(book, chapter):
         told += f' `{chapter.name} = <module>` under [modules]'
         raise chapter.error(first, told)
     imports, used = _imports(chapter), set()
-    names = [name for name, _ in _saved_names(chapter)]
-    for _, node in saved:
+    names = [name for name, _ in _saved_names(saved)]
+    for _, node, _ in saved:
         if isinstance(node, IMPORTS):
             used.update(_names(node))
     exported = sorted([*names, *used], key=_rank)
-    for cell, _ in saved:
-        for name, line in _free_names(cell):
+    for cell, *_ in saved:
+        for line, name in _free_names(cell):
             if name not in names and name not in imports:
                 told = f'the saved code uses `{name}`, which is neither saved'
                 raise chapter.error(line, f'{told} nor imported here')
@@ -137,10 +134,8 @@ def module_text(book, chapter):
     body = '\n\n\n'.join([exported, *_blocks(chapter, saved)]) + '\n'
     body = f'{head}\n\n{body}' if head else body
     path = f'{book.folder.name}/{chapter.path.name}'
-    text = HEADER.format(
-        title=_escaped(chapter.title), digest=_digest(body), path=path
-    )
-    text += body
+    title, digest = _escaped(chapter.title), _digest(body)
+    text = HEADER.format(title=title, path=path, digest=digest, body=body)
     try:
         compile(text, path, 'exec')
     except SyntaxError as error:
@@ -177,9 +172,8 @@ def _parse(chapter, cell, saved=False):
     # The cell below these runs, too, and what it imports is there.
     source = RUNS_PYTHON.sub('', cell.source)
     source = TransformerManager().transform_cell(source)
-    pairs = itertools.zip_longest(
-        cell.source.split('\n'), source.rstrip('\n').split('\n')
-    )
+    lines = source.rstrip('\n').split('\n')
+    pairs = itertools.zip_longest(cell.source.split('\n'), lines)
     foreign = [i for i, (own, made) in enumerate(pairs, 1) if own != made]
     if saved and foreign:
         told = 'this is for IPython, and what is saved is plain Python'
@@ -196,7 +190,11 @@ def _parse(chapter, cell, saved=False):
 
 
 def _saved_cells(chapter):
-    """Pairs of a cell marked `#@save` and its one top-level node."""
+    """Triples of a cell marked `#@save`, its one node, and that one's class.
+
+    The class is that of `@add_to_class(A)`, which is left out of both: in the
+    module the function stands in the class.
+    """
     for cell in chapter.code:
         marked = SAVE.search(cell.source)
         if not marked:
@@ -214,13 +212,13 @@ def _saved_cells(chapter):
         if not isinstance(node, SAVED):
             told = 'only functions, classes, constants and imports'
             raise chapter.error(cell.at(node.lineno), f'{told} can be saved')
-        if _class_of(node):
-            # Without the decorator: in the module it stands in its class.
+        owner = _class_of(node)
+        if owner:
             lines = cell.source.split('\n')
-            end = node.decorator_list[0].end_lineno
+            end = node.decorator_list.pop(0).end_lineno
             lines[:end] = [''] * end
             cell = dataclasses.replace(cell, source='\n'.join(lines))
-        yield cell, node
+        yield cell, node, owner
 
 
 def _class_of(node):
@@ -231,15 +229,11 @@ def _class_of(node):
 
 
 def _names(node):
-    """The names that a top-level statement defines."""
-    if _class_of(node):
-        return []
+    """The names that a statement which can be saved defines."""
     if isinstance(node, BLOCKS):
         return [node.name]
     if isinstance(node, IMPORTS):
         return [a.asname or a.name.split('.')[0] for a in node.names]
-    if not isinstance(node, (ast.Assign, ast.AnnAssign)):
-        return []
     return [
         leaf.id
         for target in getattr(node, 'targets', None) or [node.target]
@@ -248,28 +242,27 @@ def _names(node):
     ]
 
 
-def _saved_names(chapter):
-    """Pairs of a name that the chapter's saved cells define, and its line."""
-    for cell, node in _saved_cells(chapter):
-        for name in () if isinstance(node, IMPORTS) else _names(node):
-            yield name, cell.at(node.lineno)
+def _saved_names(saved):
+    """Pairs of a name that saved cells define, and its line."""
+    for cell, node, owner in saved:
+        if not owner and not isinstance(node, IMPORTS):
+            for name in _names(node):
+                yield name, cell.at(node.lineno)
 
 
 def _blocks(chapter, saved):
     """The texts of the saved blocks, methods within their classes."""
     texts, trees = {}, {}
     where = f'Taught in {chapter.path.parent.name}/{chapter.path.name}'
-    for cell, node in saved:
-        name = _class_of(node)
+    for cell, node, name in saved:
         if isinstance(node, IMPORTS):
             continue
         if name is None:
             name = next(iter(_names(node)), cell.line)
             told = f'{where}, "{_section(chapter, cell)}".'
-            texts[name], trees[name] = _block(cell, node, told)
+            texts[name], trees[name] = _block(cell, node, told), node
         elif name in texts:
             texts[name] += f'\n\n{_method(cell, node, texts[name])}'
-            node.decorator_list.pop(0)
             trees[name].body.append(node)
         else:
             told = f'no class `{name}` was saved before this method of it'
@@ -281,45 +274,41 @@ def _blocks(chapter, saved):
 
 
 def _block(cell, node, where):
-    """The text and the tree of a saved cell, with where it is taught.
+    """The text of a saved cell, with where it is taught.
 
-    That ends its docstring, or is one.
+    That ends its docstring, or is one, in the text and in the node.
     """
     lines = cell.source.split('\n')
     lines[0] = SAVE.split(lines[0])[0].rstrip()
     source = '\n'.join(lines)
     if not hasattr(node, 'body'):
-        return source.strip(), node
+        return source.strip()
 
     def offset(line, column):
-        before = [*lines[: line - 1], '']
-        return len('\n'.join(before)) + len(
-            lines[line - 1].encode()[:column].decode()
-        )
+        start = len('\n'.join([*lines[: line - 1], '']))
+        return start + len(lines[line - 1].encode()[:column].decode())
 
     first = node.body[0]
     start = end = offset(first.lineno, first.col_offset)
-    doc = ast.get_docstring(node, clean=False)
-    if doc is not None:
-        end = offset(first.end_lineno, first.end_col_offset)
-        node.body.pop(0)
-    elif getattr(first, 'decorator_list', ()):
-        first = first.decorator_list[0]
-        start = source.rindex('@', 0, offset(first.lineno, first.col_offset))
-        end = start
+    if getattr(first, 'decorator_list', ()):
+        name = first.decorator_list[0]
+        end = offset(name.lineno, name.col_offset)
+        start = end = source.rindex('@', 0, end)
     head, indent = source[:start], source[:start].rpartition('\n')[2]
     if indent.strip():
         # The body stands behind the colon: give it lines of its own.
         indent = ' ' * 4
         head = f'{head.rstrip()}\n{indent}'
-    made, behind = where, f'\n{indent}'
-    if doc is not None:
-        made = f'{doc.rstrip()}\n\n{indent}{where}\n{indent}'
-        behind = ''
-    made = f'"""{_escaped(made)}"""{behind}'
-    told = ast.Expr(ast.Constant(f'{doc or ""} {where}'))
-    node.body.insert(0, told)
-    return (head + made + source[end:]).strip(), node
+    doc = ast.get_docstring(node, clean=False)
+    if doc is None:
+        made = f'"""{_escaped(where)}"""\n{indent}'
+    else:
+        made = _escaped(f'{doc.rstrip()}\n\n{indent}{where}\n{indent}')
+        made = f'"""{made}"""'
+        end = offset(first.end_lineno, first.end_col_offset)
+        node.body.pop(0)
+    node.body.insert(0, ast.Expr(ast.Constant(f'{doc or ""} {where}')))
+    return (head + made + source[end:]).strip()
 
 
 def _method(cell, node, within):
@@ -328,12 +317,10 @@ def _method(cell, node, within):
     indent = within.split('\n')[first.lineno - 1][: first.col_offset]
     docs = {x.body[0].lineno for x in ast.walk(node) if _has_docstring(x)}
     fixed = set()  # the lines that begin within a string
-    readline = io.StringIO(cell.source).readline
-    for token in tokenize.generate_tokens(readline):
-        if token.start[0] not in docs and (
-            tokenize.tok_name[token.type] in ('STRING', 'FSTRING_MIDDLE')
-        ):
-            fixed.update(range(token.start[0] + 1, token.end[0] + 1))
+    for token in tokenize.generate_tokens(io.StringIO(cell.source).readline):
+        kind, line = tokenize.tok_name[token.type], token.start[0]
+        if kind in STRINGS and line not in docs:
+            fixed.update(range(line + 1, token.end[0] + 1))
     lines = [
         indent + line if line.strip() and number not in fixed else line
         for number, line in enumerate(cell.source.split('\n'), 1)
@@ -347,18 +334,18 @@ def _has_docstring(node):
 
 def _defines(text, tree):
     """Whether a text defines what a tree does, down to docstrings' blanks."""
-
-    def bare(node):
-        node = copy.deepcopy(node)
-        for part in filter(_has_docstring, ast.walk(node)):
-            words = ' '.join(part.body[0].value.value.split())
-            part.body[0].value = ast.Constant(words)
-        return ast.dump(node)
-
     try:
-        return [bare(node) for node in ast.parse(text).body] == [bare(tree)]
+        return list(map(_dump, ast.parse(text).body)) == [_dump(tree)]
     except (SyntaxError, ValueError):
         return False
+
+
+def _dump(tree):
+    """A tree as a string, after its docstrings have lost needless blanks."""
+    for node in filter(_has_docstring, ast.walk(tree)):
+        words = ' '.join(node.body[0].value.value.split())
+        node.body[0].value = ast.Constant(words)
+    return ast.dump(tree)
 
 
 def _imports(chapter):
@@ -370,34 +357,26 @@ def _imports(chapter):
                 continue
             module = '.' * getattr(node, 'level', 0)
             module += getattr(node, 'module', None) or ''
-            for alias in node.names:
-                bound, text = alias.asname or alias.name, alias.name
-                if alias.asname:
-                    text += f' as {alias.asname}'
-                pair = module, text
-                bound = bound if module else bound.split('.')[0]
+            for alias, bound in zip(node.names, _names(node)):
                 # `import a.b` takes nothing from `import a.c`.
                 kept = not module and not alias.asname
-                others = imports.get(bound, ()) if kept else ()
-                imports[bound] = {**dict.fromkeys(others), pair: None}
+                others = imports.get(bound, []) if kept else []
+                imports[bound] = [*others, (module, ast.unparse(alias))]
     return imports
 
 
 def _import_block(imports, used):
     """One statement a module, with the names that are used, sorted."""
-    plain, modules = [], {}
+    modules = {}
     for bound, pairs in imports.items():
         for module, text in pairs:
-            if module == '__future__' or (bound in used and module):
-                modules.setdefault(module, []).append(text)
-            elif bound in used:
-                plain.append(f'import {text}')
-    lines = {
-        module: _wrapped(f'from {module} import ', '()', sorted(names))
-        for module, names in sorted(modules.items())
-    }
-    future = [lines.pop('__future__')] if '__future__' in lines else []
-    return '\n'.join([*future, *sorted(plain), *lines.values()])
+            if bound in used or module == '__future__':
+                modules.setdefault(module, set()).add(text)
+    lines = [f'import {text}' for text in sorted(modules.pop('', ()))]
+    for module, texts in sorted(modules.items()):
+        line = _wrapped(f'from {module} import ', '()', sorted(texts))
+        lines.insert(0 if module == '__future__' else len(lines), line)
+    return '\n'.join(lines)
 
 
 def _rank(name):
@@ -417,32 +396,25 @@ def _wrapped(start, brackets, names):
 
 
 def _free_names(cell):
-    """Pairs of a name that the cell takes from outside, and its line."""
+    """Pairs of a line and a name that the cell takes from outside there."""
     top = symtable.symtable(cell.source, '<cell>', 'exec')
+    own = {s.get_name() for s in top.get_symbols() if s.is_assigned()}
     free, tables = set(), [top]
-    while tables:
-        table = tables.pop()
+    for table in tables:
         tables += table.get_children()
         free |= {
             s.get_name()
             for s in table.get_symbols()
             if s.is_referenced() and (table is top or s.is_global())
         }
-    own = {s.get_name() for s in top.get_symbols() if s.is_assigned()}
-    lines = {}
-    for node in ast.walk(ast.parse(cell.source)):
-        if isinstance(node, ast.Name) and node.id in free - own - KNOWN:
-            lines.setdefault(node.id, set()).add(cell.at(node.lineno))
-    lines = {name: min(numbers) for name, numbers in lines.items()}
-    return sorted(lines.items(), key=lambda pair: pair[1])
+    return sorted(
+        (cell.at(node.lineno), node.id)
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Name) and node.id in free - own - KNOWN
+    )
 
 
 def _section(chapter, cell):
     """The title of the section that a cell stands in."""
-    titles = [
-        title
-        for other in chapter.text
-        if other.line < cell.line
-        for _, title, _ in headings(other.source)
-    ]
+    titles = [t for _, t, line in chapter.headings if line < cell.line]
     return titles[-1] if titles else chapter.title

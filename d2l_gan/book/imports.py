@@ -1,9 +1,19 @@
-"""Finds the modules of a library that a piece of code depends on."""
+"""Finds what outputs depend on: they are made anew when it changes."""
 
+import hashlib
+import importlib.metadata
 import importlib.util
+import json
 import re
 
-__all__ = ['imported_files']
+__all__ = ['digest', 'imported_files']
+
+
+def digest(*facts):
+    """A digest of facts, and of the versions of all installed packages."""
+    packages = importlib.metadata.distributions()
+    versions = sorted(f'{dist.name}=={dist.version}' for dist in packages)
+    return hashlib.sha256(json.dumps([facts, versions]).encode()).hexdigest()
 
 
 def imported_files(library, code):

@@ -7,12 +7,13 @@ tokens, so that what one of them takes for code, comment or text, all do.
 import functools
 import re
 
-__all__ = ['headings', 'parse']
+__all__ = ['INLINE_MARKS', 'parse']
 
 MARK = re.compile(r':([\w-]+):(?:(`{1,2})([^`]+)\2)?\s*$')
 INLINE_MARKS = {'cite', 'citep', 'citet', 'eqref', 'numref', 'ref'}
 EQUATION = re.compile(
-    r'\$\$((?:(?!\$\$).)+)\$\$[ \t]*(:eqlabel:`[^`]+`)?[ \t]*(?:\n|\Z)', re.S
+    r'\$\$((?:(?!\$\$).)+)\$\$[ \t]*(?::eqlabel:`([^`]+)`)?[ \t]*(?:\n|\Z)',
+    re.S,
 )
 
 
@@ -20,21 +21,15 @@ def parse(text):
     """The tokens of markdown-it for a text, those of d2l among them.
 
     A token `mark` is a line that is a mark and nothing else (its name in
-    `info`, its value in `content`), `equation` is one in double dollars (its
-    label, if it stands on the same line, in `info`).
+    `info`, its value in `content`), or the label behind an equation. A token
+    `equation` is one in double dollars. What opens a paragraph or a heading
+    has its `content` and `children`.
     """
-    return _parser().parse(text)
-
-
-@functools.cache
-def headings(text):
-    """Triples of level, title and first line (from 0) of a text's headings."""
-    tokens = parse(text)
-    return [
-        (int(token.tag[1]), inline.content, token.map[0])
-        for token, inline in zip(tokens, tokens[1:])
-        if token.type == 'heading_open' and token.level == 0
-    ]
+    tokens = _parser().parse(text)
+    for token, inline in zip(tokens, tokens[1:]):
+        if inline.type == 'inline':
+            token.content, token.children = inline.content, inline.children
+    return tokens
 
 
 @functools.cache
@@ -73,7 +68,9 @@ def _equation(state, line, end, silent):
     match = EQUATION.match(text)
     if match and not silent:
         last = line + match[0].rstrip('\n').count('\n') + 1
-        _push(state, 'equation', line, last, match[2] or '', match[1])
+        _push(state, 'equation', line, last, '', match[1])
+        if match[2]:
+            _push(state, 'mark', last - 1, last, 'eqlabel', match[2])
     return bool(match)
 
 

@@ -47,16 +47,17 @@ class Block:
     """A part of a text that is more than inline markup.
 
     `kind` is 'Section', 'Figure', 'Table', 'Equation', 'References' or 'Code'
-    (a fence or comment). Its lines are `first` to `last`, from 0, its marks
-    among them. `text` is its title, caption, formula or language; `body` its
-    level, file or rows.
+    (a fence or comment). `text` is its title, caption, formula or language;
+    `body` its level, file or rows. Its lines in the text are `first` to
+    `last`, from 0, its marks among them; `line` is the first in the file.
     """
 
     kind: str
+    text: str
+    body: object
     first: int
     last: int
-    text: str = ''
-    body: object = ''
+    line: int
     marks: dict = field(default_factory=dict)
 
     @property
@@ -99,23 +100,22 @@ def number(book):
     numbers, counts = Numbers({}, {}, {}, {}), collections.Counter()
     for chapter in book.chapters:
         path = []  # the levels and numbers of the sections that are open
-        for cell, block in _numbered(chapter):
-            depth = 1
-            if block.kind == 'Section':
+        for block in _numbered(chapter):
+            label, section, depth = block.label, block.kind == 'Section', 1
+            if section:
                 path = [pair for pair in path if pair[0] < block.body]
                 depth = len(path)
             within = tuple(number for _, number in path[:depth])
             counts[block.kind, within] += 1
-            value = '.'.join(map(str, [*within, counts[block.kind, within]]))
-            line, label = cell.at(block.first + 1), block.label
-            if block.kind == 'Section':
-                path.append((block.body, counts[block.kind, within]))
-                numbers.sections[chapter.name, line] = value
+            count = counts[block.kind, within]
+            value = '.'.join(map(str, [*within, count]))
+            if section:
+                path.append((block.body, count))
+                numbers.sections[chapter.name, block.line] = value
                 numbers.title[label] = block.text
             if label in numbers.text:
-                raise chapter.error(
-                    line, f'the label {label} stands twice in the book'
-                )
+                told = f'the label {label} stands twice in the book'
+                raise chapter.error(block.line, told)
             if label:
                 equation = block.kind == 'Equation'
                 value = f'({value})' if equation else f'{block.kind} {value}'
@@ -125,30 +125,26 @@ def number(book):
 
 
 def _numbered(chapter):
-    """Pairs of a cell and a block in it that is to have a number."""
+    """The blocks of a chapter that are to have a number."""
     for cell in chapter.text:
-        for block in _blocks(chapter, cell, _source(cell)):
+        for block in _blocks(chapter, cell)[1]:
             if block.label or block.kind == 'Section':
-                yield cell, block
+                yield block
 
 
-def _source(cell):
-    """The text of a cell, without what is meant for slides."""
-    return SLIDE.sub(
+def _blocks(chapter, cell):
+    """The lines of a text, without what is for slides, and its blocks."""
+    source = SLIDE.sub(
         lambda m: m['fence'] or m['code'] or m[5] or m[6] or '', cell.source
     )
-
-
-def _blocks(chapter, cell, source):
-    """The blocks of a text in their order, each with its marks."""
-    blocks, last = [], None  # `last` is the block that a mark may stand behind
-    tokens, lines = parse(source), source.split('\n')
-    for token, inline in zip(tokens, [*tokens[1:], None]):
+    lines, blocks = source.split('\n'), []
+    last = None  # the block that a mark may stand behind
+    for token in parse(source):
         if not token.map or token.nesting < 0 or token.type in INNER:
             continue
+        line = cell.at(token.map[0] + 1)
         if token.type == 'mark' and token.info in BEHIND:
             if not last or last.kind not in BEHIND[token.info]:
-                line = cell.at(token.map[0] + 1)
                 raise chapter.error(line, _misplaced(token.info))
             last.marks[token.info] = token.content
             last.last = token.map[1]
@@ -156,37 +152,35 @@ def _blocks(chapter, cell, source):
             last.body = lines[slice(*token.map)]
             last.last = token.map[1]
         else:
-            last = _block(token, inline, lines)
+            begun = _begun(token, lines)
+            last = Block(*begun, *token.map, line) if begun else None
             blocks += [last] if last else []
     for block in blocks:
         if block.body is None:
-            line = cell.at(block.first + 1)
-            raise chapter.error(line, 'this caption stands before no table')
-    return blocks
+            told = 'this caption stands before no table'
+            raise chapter.error(block.line, told)
+    return lines, blocks
 
 
-def _block(token, inline, lines):
-    """The block that begins with a token, if one does."""
-    first, last = token.map
+def _begun(token, lines):
+    """Kind, text and body of the block that a token begins, if it does."""
+    text = token.content
     if token.type in ('fence', 'code_block', 'html_block'):
-        return Block('Code', first, last, token.info.strip())
+        return 'Code', token.info.strip(), ''
     if token.type == 'heading_open' and token.level == 0:
-        return Block('Section', first, last, inline.content, int(token.tag[1]))
+        return 'Section', text, int(token.tag[1])
     if token.type == 'equation':
-        marks = {m['role']: m['target'] for m in ROLE.finditer(token.info)}
-        text = token.content.strip()
-        return Block('Equation', first, last, text, marks=marks)
+        return 'Equation', text.strip(), ''
     if token.type == 'table_open':
-        return Block('Table', first, last, '', lines[first:last])
+        return 'Table', '', lines[slice(*token.map)]
     if token.type == 'mark' and token.info == 'bibliography':
-        return Block('References', first, last)
+        return 'References', '', ''
     if token.type == 'paragraph_open':
-        image = IMAGE.fullmatch(inline.content)
-        if image and len(inline.children) == 1:
-            return Block('Figure', first, last, image[1], image[2])
-        if inline.content.startswith(':') and not ROLE.match(inline.content):
-            caption = ' '.join(inline.content[1:].split())
-            return Block('Table', first, last, caption, None)
+        image = IMAGE.fullmatch(text)
+        if image and len(token.children) == 1:
+            return 'Figure', image[1], image[2]
+        if text.startswith(':') and not ROLE.match(text):
+            return 'Table', ' '.join(text[1:].split()), None
     return None
 
 
@@ -212,7 +206,8 @@ def write(chapter, cell, numbers, cite, page):
             label that stands nowhere.
     """
 
-    def on_role(role, target, line):
+    def on_role(match, line):
+        role, target = match['role'], match['target'].strip()
         if role in ('class', 'func', 'mod'):
             return f'`{target}`'
         if role not in INLINE_MARKS:
@@ -232,9 +227,7 @@ def write(chapter, cell, numbers, cite, page):
     def inline(text, first):
         def on_match(match):
             line = cell.at(first + text.count('\n', 0, match.start()) + 1)
-            return match['code'] or on_role(
-                match['role'], match['target'].strip(), line
-            )
+            return match['code'] or on_role(match, line)
 
         return INLINE.sub(on_match, text)
 
@@ -247,18 +240,15 @@ def write(chapter, cell, numbers, cite, page):
         if block.kind == 'Code':
             return on_fence(block, own)
         if block.kind == 'Section':
-            line = cell.at(block.first + 1)
-            value = numbers.sections.get((chapter.name, line), '')
+            value = numbers.sections.get((chapter.name, block.line), '')
             return f'{target}{"#" * block.body} {value} {text}'
-        if block.kind == 'Equation' and called and page:
-            # Sphinx would put the number within what it splits into lines.
-            return (
-                f'{target}\\begin{{equation*}}\\begin{{split}}\n{block.text}\n'
-                f'\\end{{split}}\\tag{{{called[1:-1]}}}\\end{{equation*}}'
-            )
         if block.kind == 'Equation':
-            tag = rf' \tag{{{called[1:-1]}}}' if called else ''
-            return f'$$\n{block.text}{tag}\n$$'
+            tag = rf'\tag{{{called[1:-1]}}}' if called else ''
+            if not (tag and page):
+                return f'$$\n{f"{block.text} {tag}".strip()}\n$$'
+            # Sphinx would put the number within what it splits into lines.
+            text = f'\\begin{{split}}\n{block.text}\n\\end{{split}}{tag}'
+            return f'{target}\\begin{{equation*}}{text}\\end{{equation*}}'
         text = f'**{called}:** {text}' if called else text
         if block.kind == 'Table':
             rows = inline('\n'.join(block.body), block.first)
@@ -274,17 +264,16 @@ def write(chapter, cell, numbers, cite, page):
 
     def on_fence(block, own):
         if block.text == 'toc' and not page:
-            line = cell.at(block.first + 1)
-            raise chapter.error(line, 'only index.md lists chapters')
+            raise chapter.error(block.line, 'only index.md lists chapters')
         if block.text in FENCES and page:
             own = re.sub(r'\n\s*:numbered:.*|[ \t]+$', '', own, flags=re.M)
             return own.replace(block.text, FENCES[block.text], 1)
         # Pandoc's way to name a language, which nothing else reads
         return re.sub(r'\A(\W+){\.(\w+)[^}\n]*}', r'\1\2', own)
 
-    source = _source(cell)
-    lines, parts, end = source.split('\n'), [], 0
-    for block in _blocks(chapter, cell, source):
+    lines, blocks = _blocks(chapter, cell)
+    parts, end = [], 0
+    for block in blocks:
         if end < block.first:
             parts.append(inline('\n'.join(lines[end : block.first]), end))
         own = '\n'.join(lines[block.first : block.last])

@@ -1,12 +1,13 @@
 """Reads a book written in d2l markdown."""
 
 import configparser
+import functools
 import pathlib
 import re
 from dataclasses import dataclass
 
 from d2l_gan.book import claims
-from d2l_gan.book.markdown import headings, parse
+from d2l_gan.book.markdown import parse
 
 __all__ = ['Book', 'BookError', 'Cell', 'Chapter', 'read_book', 'read_chapter']
 
@@ -43,6 +44,11 @@ class Cell:
         return self.lines[min(line, len(self.lines)) - 1]
 
 
+def _cells(*kinds):
+    """A property of a chapter: its cells of these kinds."""
+    return property(lambda self: [x for x in self.cells if x.kind in kinds])
+
+
 @dataclass(frozen=True)
 class Chapter:
     """A file in d2l markdown, cut into cells."""
@@ -54,37 +60,26 @@ class Chapter:
     def name(self):
         return self.path.stem
 
+    text = _cells('text')
+    code = _cells('code')
+    claims = _cells('claim')
+    program = _cells('code', 'claim')  # what is run
+    shown = _cells('code', 'text')  # what readers see
+
     @property
     def title(self):
-        titles = [
-            title
-            for cell in self.text
-            for level, title, _ in headings(cell.source)
-            if level == 1
-        ]
+        titles = [title for level, title, _ in self.headings if level == 1]
         return titles[0] if titles else self.name
 
-    @property
-    def code(self):
-        return [cell for cell in self.cells if cell.kind == 'code']
-
-    @property
-    def claims(self):
-        return [cell for cell in self.cells if cell.kind == 'claim']
-
-    @property
-    def program(self):
-        """What is run: code and claims."""
-        return [cell for cell in self.cells if cell.kind != 'text']
-
-    @property
-    def shown(self):
-        """What readers see: text and code."""
-        return [cell for cell in self.cells if cell.kind != 'claim']
-
-    @property
-    def text(self):
-        return [cell for cell in self.cells if cell.kind == 'text']
+    @functools.cached_property
+    def headings(self):
+        """Triples of level, title and line of the file."""
+        return [
+            (int(token.tag[1]), token.content, cell.at(token.map[0] + 1))
+            for cell in self.text
+            for token in parse(cell.source)
+            if token.type == 'heading_open' and token.level == 0
+        ]
 
     def error(self, line, message):
         return BookError(f'{self.path}:{line}: {message}')
@@ -128,19 +123,18 @@ def read_book(folder):
         BookError: if a file is missing or malformed.
     """
     folder = pathlib.Path(folder)
+    path = folder / 'config.ini'
     config = configparser.ConfigParser()
     config.optionxform = str  # chapters' names keep their case
     try:
-        if not config.read(folder / 'config.ini', encoding='utf-8'):
-            raise BookError(
-                f'{folder / "config.ini"}: there is no such file; '
-                'a book needs one, and an index.md'
-            )
+        if not config.read(path, encoding='utf-8'):
+            told = 'there is no such file; a book needs one, and an index.md'
+            raise BookError(f'{path}: {told}')
         project = config['project']
         title, author = project['title'], project['author']
         library = (folder / project['library']).resolve()
     except (configparser.Error, KeyError) as error:
-        raise BookError(f'{folder / "config.ini"}: {error}') from error
+        raise BookError(f'{path}: {error}') from error
     index = read_chapter(folder / 'index.md')
     names = _contents(index)
     chapters = tuple(read_chapter(folder / f'{name}.md') for name in names)

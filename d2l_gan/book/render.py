@@ -1,8 +1,7 @@
 """Makes the pages and the notebooks of a book from its chapters."""
 
+import functools
 import hashlib
-import importlib.metadata
-import json
 import pathlib
 import re
 import shutil
@@ -13,6 +12,7 @@ import tempfile
 import nbformat
 
 from d2l_gan.book import marks
+from d2l_gan.book.imports import digest
 from d2l_gan.book.read import BookError
 from d2l_gan.book.references import References
 from d2l_gan.support.files import write_text
@@ -44,23 +44,21 @@ def render(book, outputs, build, out=sys.stderr):
     notebooks, pages = _written(book, outputs)
     key = _key(book, outputs)
     stamp = build / 'html' / '.key'
-    if (
-        stamp.exists()
-        and stamp.read_text() == key
-        and all((build / 'notebooks' / name).exists() for name in notebooks)
-    ):
+    made = [stamp, *(build / 'notebooks' / name for name in notebooks)]
+    if all(path.exists() for path in made) and stamp.read_text() == key:
         print('pages: nothing changed', file=out)
         return False
     print('pages: rendering', file=out, flush=True)
     build.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.draft-', dir=build) as draft:
         draft = pathlib.Path(draft)
-        for name in ('source', 'notebooks'):
+        shutil.copytree(HERE / 'static', draft / 'source' / 'static')
+        shutil.copy(HERE / 'conf.py', draft / 'source')
+        for folder, files in (('source', pages), ('notebooks', notebooks)):
             if (book.folder / 'img').is_dir():
-                shutil.copytree(book.folder / 'img', draft / name / 'img')
-        for name, text in notebooks.items():
-            write_text(draft / 'notebooks' / name, text)
-        _source(book, pages, draft / 'source')
+                shutil.copytree(book.folder / 'img', draft / folder / 'img')
+            for name, text in files.items():
+                write_text(draft / folder / name, text)
         _sphinx(book, draft)
         for page in (draft / 'html').rglob('*.html'):
             # The theme for Python 3.9 and 3.10 fetches fonts ahead, which
@@ -78,18 +76,14 @@ def render(book, outputs, build, out=sys.stderr):
 
 def _key(book, outputs):
     """A digest of all that the pages depend on."""
-    files = [
-        path
+    files = {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in (book.folder, HERE)
         for path in sorted(folder.rglob('*'))
         if path.is_file() and path.suffix != '.pyc'
-    ]
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    }
     texts = [cell.source for chapter in book.chapters for cell in chapter.text]
-    packages = importlib.metadata.distributions()
-    versions = sorted(f'{dist.name}=={dist.version}' for dist in packages)
-    facts = [list(map(str, files)), digests, texts, outputs, versions]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return digest(files, texts, outputs)
 
 
 def _swap(new, old):
@@ -105,17 +99,15 @@ def _notebook(chapter, outputs, texts, lexer):
     A text more than the chapter has is a cell at the end.
     """
     new = nbformat.v4
-    cells, outputs, texts = [], iter(outputs), iter(texts)
+    cells, outputs, texts = [], enumerate(outputs, 1), iter(texts)
     for i, cell in enumerate(chapter.shown):
         if cell.kind == 'code':
-            made = list(map(nbformat.from_dict, next(outputs)))
-            count = 1 + sum(cell.cell_type == 'code' for cell in cells)
-            made = new.new_code_cell(
-                cell.source, execution_count=count, outputs=made
-            )
+            count, found = next(outputs)
+            made = new.new_code_cell(cell.source, execution_count=count)
+            made.outputs = list(map(nbformat.from_dict, found))
         else:
             made = new.new_markdown_cell(next(texts))
-        made['id'] = f'{chapter.name}-{i}'
+        made.id = f'{chapter.name}-{i}'
         cells.append(made)
     for text in texts:
         name = f'{chapter.name}-references'
@@ -125,36 +117,20 @@ def _notebook(chapter, outputs, texts, lexer):
         'kernelspec': {**kernel, 'language': 'python'},
         'language_info': {'name': 'python', **lexer},
     }
-    notebook = new.new_notebook(cells=cells, metadata=metadata)
-    return nbformat.writes(notebook)
-
-
-def _source(book, pages, folder):
-    """Write what Sphinx reads: its settings, the index, the notebooks."""
-    shutil.copytree(HERE / 'static', folder / 'static')
-    shutil.copy(HERE / 'conf.py', folder)
-    for name, text in pages.items():
-        write_text(folder / name, text)
+    return nbformat.writes(new.new_notebook(cells=cells, metadata=metadata))
 
 
 def _sphinx(book, draft):
-    command = [sys.executable, '-m', 'sphinx', '-b', 'html', '-q']
-    command += ['-W', '--keep-going', '-d', draft / 'doctrees']
+    command = [sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going']
     titles = [f'project={book.title}', f'html_title={book.title}']
     makers = [f'author={book.author}', f'copyright={book.author}']
     for setting in titles + makers:
         command += ['-D', setting]
-    run = subprocess.run(
-        [*command, draft / 'source', draft / 'html'],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command += ['-d', draft / 'doctrees', draft / 'source', draft / 'html']
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
-        raise BookError(
-            'the pages could not be rendered:\n'
-            + _in_chapters(book, run.stderr.strip(), draft.resolve())
-        )
+        told = _in_chapters(book, run.stderr.strip(), draft.resolve())
+        raise BookError(f'the pages could not be rendered:\n{told}')
 
 
 def _in_chapters(book, told, folder):
@@ -201,9 +177,7 @@ def _texts(chapter, numbers, references, page):
         cited[key] = f'{chapter.name}-{key}'
         return f'[{words}](<#{cited[key]}>)' if page else words
 
-    def cite(keys, in_sentence, place):
-        return references.cite(keys, in_sentence, place, link)
-
+    cite = functools.partial(references.cite, link=link)
     texts = [
         marks.write(chapter, cell, numbers, cite, page)
         for cell in chapter.text
