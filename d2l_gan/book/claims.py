@@ -41,9 +41,9 @@ def mark(chapter):
             cell = replace(cell, kind='claim', source=source, words=words)
             _check(chapter, cell)
             prose = '' if text is None else cells[text].source
-            pattern = r'\s+'.join(map(re.escape, words.split()))
-            found = list(re.finditer(f'{pattern}[.,;:!?)]*', prose))
-            if len(found) != 1 or not words:
+            said = r'\s+'.join(map(re.escape, words.split())) + '[.,;:!?)]*'
+            found = [match for match in re.finditer(said, prose) if words]
+            if len(found) != 1:
                 told = f'the words of this claim, "{words}", stand '
                 told += f'{len(found)} times in the text before it, not once'
                 raise chapter.error(cell.line, told)

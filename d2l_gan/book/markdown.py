@@ -12,8 +12,7 @@ __all__ = ['INLINE_MARKS', 'parse']
 MARK = re.compile(r':([\w-]+):(?:(`{1,2})([^`]+)\2)?\s*$')
 INLINE_MARKS = {'cite', 'citep', 'citet', 'eqref', 'numref', 'ref'}
 EQUATION = re.compile(
-    r'\$\$((?:(?!\$\$).)+)\$\$[ \t]*(?::eqlabel:`([^`]+)`)?[ \t]*(?:\n|\Z)',
-    re.S,
+    r'(?ms)\$\$((?:(?!\$\$).)+)\$\$[ \t]*(?::eqlabel:`([^`]+)`)?[ \t]*$'
 )
 
 
@@ -67,7 +66,7 @@ def _equation(state, line, end, silent):
     text = state.getLines(line, end, state.blkIndent, False).lstrip()
     match = EQUATION.match(text)
     if match and not silent:
-        last = line + match[0].rstrip('\n').count('\n') + 1
+        last = line + match[0].count('\n') + 1
         _push(state, 'equation', line, last, '', match[1])
         if match[2]:
             _push(state, 'mark', last - 1, last, 'eqlabel', match[2])

@@ -245,7 +245,8 @@ def write(chapter, cell, numbers, cite, page):
         if block.kind == 'Equation':
             tag = rf'\tag{{{called[1:-1]}}}' if called else ''
             if not (tag and page):
-                return f'$$\n{f"{block.text} {tag}".strip()}\n$$'
+                text = f'{block.text} {tag}'.strip()
+                return f'$$\n{text}\n$$'
             # Sphinx would put the number within what it splits into lines.
             text = f'\\begin{{split}}\n{block.text}\n\\end{{split}}{tag}'
             return f'{target}\\begin{{equation*}}{text}\\end{{equation*}}'

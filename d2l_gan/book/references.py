@@ -87,10 +87,8 @@ def _people(entry):
 def _names(entry):
     """Who made a work, as citations name them."""
     names = [
-        str(
-            Text.from_latex(' '.join(person.prelast_names + person.last_names))
-        )
-        for person in _people(entry)
+        str(Text.from_latex(' '.join(x.prelast_names + x.last_names)))
+        for x in _people(entry)
     ]
     if not names:
         return _words(entry, *INSTEAD) or entry.key
