@@ -60,22 +60,27 @@ def report(paths, data, size):
     num_fakes = min(NUM_FAKES, len(images) // 2)
     print(
         f'Accuracy of the judge: {judge.accuracy:.1%}; distance between real '
-        f'images: {judge.floor(num_fakes):.2f}\n\n'
+        f'images: {judge.floor(num_fakes):.2f}, of their patches: '
+        f'{judge.patch_floor(num_fakes):.4f}\n\n'
         '| | minibatches | parameters | distance, median | worst | recall, '
-        'median | rarest class, worst |\n| --- | --- | --- | --- | --- | --- '
-        '| --- |'
+        'median | rarest class, worst | patches, median | fresh discriminator '
+        'right, median |\n' + '| --- ' * 9 + '|'
     )
     for name, names in paths.items():
         runs = [numpy.load(path) for path in names]
         fakes = [run['fakes'][:num_fakes] for run in runs]
         distances = [judge.distance(images) for images in fakes]
         recalls = [judge.precision_recall(images)[1] for images in fakes]
+        patches = [judge.patch_distance(images) for images in fakes]
+        answers = [judge.discriminator(images)[0] for images in fakes]
         rarest = min(judge.class_shares(images).min() for images in fakes)
         print(
             f'| {name} | {runs[0]["num_minibatches"]} | '
             f'{runs[0]["num_parameters"]} | '
             f'{statistics.median(distances):.2f} | {max(distances):.2f} | '
-            f'{statistics.median(recalls):.2f} | {rarest:.1%} |'
+            f'{statistics.median(recalls):.2f} | {rarest:.1%} | '
+            f'{statistics.median(patches):.4f} | '
+            f'{statistics.median(answers):.1%} |'
         )
     for names in paths.values():
         for path in names:

@@ -4,18 +4,23 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 353a24615bff760a.
+# Its text below this line has the SHA-256 4513bc462aab4c26.
 
 import math
 import numpy
 import scipy.linalg
 from d2l_gan.classifier import (
+    Classifier,
+    as_floats,
     check_images,
     classify,
     cluster,
+    fit,
     train_classifier,
 )
 from d2l_gan.support.checks import finite_array
+from mxnet.gluon import nn
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.spatial.distance import cdist
 from scipy.special import entr, log_softmax
 from scipy.stats import mannwhitneyu
@@ -23,18 +28,24 @@ from sklearn.neighbors import NearestNeighbors
 
 __all__ = [
     'Judge',
+    '_patches',
     'copying',
     'covariance_root',
     'draw_mixture',
     'frechet_distance',
     'grid_of_gaussians',
     'inception_score',
+    'laplacian_pyramid',
     'mode_coverage',
     'modified_inception_score',
     'moments',
     'nearest_examples',
+    'new_discriminator',
+    'patch_distance',
     'precision_recall',
     'ring_of_gaussians',
+    'sliced_distance',
+    'two_sample_test',
 ]
 
 
@@ -413,8 +424,194 @@ def copying(fake, real):
     return float(wins / (len(real_distances) * len(fake_distances)))
 
 
+def sliced_distance(X, Y, num_directions=32, seed=0):
+    """Compute the squared sliced Wasserstein distance of two sets of points.
+
+    The mean over random directions of the squared 2-Wasserstein distance of
+    what the points are when projected onto the direction. After Rabin, Peyré,
+    Delon and Bernot, "Wasserstein barycenter and its application to texture
+    mixing" (2011).
+
+    Args:
+        X, Y: shapes (n, d) and (m, d), n and m at least 1.
+        num_directions: at least 1.
+        seed: of the directions.
+
+    Returns:
+        float: at least 0; 0 for equal sets.
+
+    Raises:
+        ValueError: for other shapes, and for NaN or infinite numbers.
+
+    Taught in chapters/evaluation.md, "Shadows".
+    """
+    X = finite_array('X', X, ndim=2, min_rows=1)
+    Y = finite_array('Y', Y, ndim=2, min_rows=1)
+    if X.shape[1:] != Y.shape[1:] or num_directions < 1:
+        raise ValueError(f'X has shape {X.shape} and Y {Y.shape}, and there '
+                         f'are {num_directions} directions: the second axes '
+                         'must be equal, and one direction is needed')
+    rng = numpy.random.RandomState(seed)
+    directions = rng.normal(size=(num_directions, X.shape[1]))
+    directions /= numpy.linalg.norm(directions, axis=1, keepdims=True)
+    x, y = (numpy.sort(directions @ Z.T) for Z in (X, Y))
+    # A point of X weighs 1 / n, and one of Y 1 / m: in units of 1 / (n m),
+    # where does one end?
+    n, m = len(X), len(Y)
+    ends = numpy.union1d(numpy.arange(1, n + 1) * m,
+                         numpy.arange(1, m + 1) * n)
+    weights = numpy.diff(ends, prepend=0) / (n * m)
+    gaps = x[:, (ends - 1) // m] - y[:, (ends - 1) // n]
+    return float((gaps ** 2 @ weights).mean())
+
+
+def laplacian_pyramid(images):
+    """Split images into their details of each size.
+
+    After Burt and Adelson, "The Laplacian pyramid as a compact image code"
+    (1983), with means over blocks of 2 x 2 pixels in the place of a smooth
+    filter.
+
+    Args:
+        images: a numpy.ndarray of shape (n, channels, height, width).
+
+    Returns:
+        list: numpy.ndarrays, first the details that go when the images are
+        halved, then those that go when these are halved, and so on; at last
+        the smallest images. They are halved once, and then as long as at
+        least 8 pixels are left in height and width. Each level scaled up to
+        the size of the one before, by repeating pixels, and added to it, they
+        give back the images.
+
+    Taught in chapters/evaluation.md, "Patches over Scales".
+    """
+    levels = []
+    while not levels or min(images.shape[2:]) >= 16:
+        height, width = images.shape[2:]
+        even = numpy.pad(images, ((0, 0), (0, 0), (0, height % 2),
+                                  (0, width % 2)), mode='edge')
+        rows = (even[:, :, ::2] + even[:, :, 1::2]) / 2
+        halved = (rows[..., ::2] + rows[..., 1::2]) / 2
+        again = halved.repeat(2, axis=2).repeat(2, axis=3)
+        levels.append(images - again[:, :, :height, :width])
+        images = halved
+    return [*levels, images]
+
+
+def patch_distance(real, fake, num_patches=2**14, seed=0):
+    """Compare small patches of images, over all scales.
+
+    The mean over the levels of a Laplacian pyramid of the `sliced_distance`
+    between patches of 3 x 3 pixels, in units of the real patches' spread.
+    After Karras, Aila, Laine and Lehtinen, "Progressive growing of GANs for
+    improved quality, stability, and variation" (2018).
+
+    Args:
+        real, fake: images, shapes (n, channels, height, width) and (m, ...),
+            n and m at least 1, height and width at least 8.
+        num_patches: how many are drawn from real and from generated images,
+            on each level.
+        seed: of the patches and the directions.
+
+    Returns:
+        float: squared, at least 0; 0 for equal images. As other distances, it
+        falls with the number of images.
+
+    Raises:
+        ValueError: for other shapes, and for NaN or infinite numbers.
+
+    Taught in chapters/evaluation.md, "Patches over Scales".
+    """
+    real = finite_array('real', real, ndim=4, min_rows=1)
+    fake = finite_array('fake', fake, ndim=4, min_rows=1)
+    if real.shape[1:] != fake.shape[1:] or min(real.shape[2:]) < 8:
+        raise ValueError(f'real has shape {real.shape} and fake {fake.shape}:'
+                         ' only the first axes may differ, and images have '
+                         'to be at least 8 pixels high and wide')
+    distances = []
+    for levels in zip(laplacian_pyramid(real), laplacian_pyramid(fake)):
+        X, Y = (_patches(level, num_patches, seed) for level in levels)
+        spread = X.std() or 1
+        distances.append(sliced_distance(X / spread, Y / spread, seed=seed))
+    return float(numpy.mean(distances))
+
+
+def _patches(images, num_patches, seed):
+    """Draw patches of 3 x 3 pixels, shape (num_patches, 9 * channels).
+
+    Taught in chapters/evaluation.md, "Patches over Scales".
+    """
+    rng = numpy.random.RandomState(seed)
+    windows = sliding_window_view(images, (3, 3), axis=(2, 3))
+    n, _, height, width = windows.shape[:4]
+    i, y, x = (rng.randint(size, size=num_patches)
+               for size in (n, height, width))
+    return windows[i, :, y, x].reshape(num_patches, -1)
+
+
+def new_discriminator(widths=(8, 16)):
+    """Make a small convolutional network that has no weights yet.
+
+    Args:
+        widths: the numbers of channels of its convolutions.
+
+    Returns:
+        Classifier: its features are the means over all places of what the
+        last convolution sees, and it has two logits.
+
+    Taught in chapters/evaluation.md, "A Fresh Discriminator".
+    """
+    body = nn.HybridSequential()
+    for channels in widths:
+        body.add(nn.Conv2D(channels, 3, padding=1, use_bias=False),
+                 nn.BatchNorm(), nn.Activation('relu'), nn.AvgPool2D(2))
+    body.add(nn.GlobalAvgPool2D(), nn.Flatten())
+    return Classifier(2, body)
+
+
+def two_sample_test(real, fake, seed=0):
+    """Ask a fresh discriminator which images are generated.
+
+    It learns from half of the images, as many real ones as generated ones,
+    and is asked about the others. After Lopez-Paz and Oquab, "Revisiting
+    classifier two-sample tests" (2017).
+
+    Args:
+        real, fake: images as in `check_images`, shapes (n, ...) and (m, ...);
+            n and m at least 4. The larger set counts by min(n, m) of its
+            images, and both by 5000 at most.
+        seed: of the choice of images, and of the training.
+
+    Returns:
+        tuple: the share of right answers, from 0 to 1, 1/2 for fakes that
+        cannot be told from real images; and the standard deviation that this
+        would have if a coin answered.
+
+    Raises:
+        ValueError: for other images, or too few.
+
+    Taught in chapters/evaluation.md, "A Fresh Discriminator".
+    """
+    real = check_images(real)
+    fake = check_images(fake, real.shape[1:])
+    n = min(len(real), len(fake), 5000)
+    if n < 4:
+        raise ValueError(f'there are {len(real)} real and {len(fake)} '
+                         'generated images, but at least 4 of each are '
+                         'needed, 2 to learn from and 2 to ask about')
+    rng, k = numpy.random.RandomState(seed), n // 2
+    real, fake = (as_floats(X[rng.permutation(len(X))[:n]])
+                  for X in (real, fake))
+    net = new_discriminator()
+    fit(net, numpy.concatenate((real[:k], fake[:k])), numpy.repeat((0, 1), k),
+        seed=seed, num_steps=100, lr=0.02)
+    right = [classify(net, X[k:])[1].argmax(axis=1) == y
+             for y, X in enumerate((real, fake))]
+    return float(numpy.mean(right)), 0.5 / math.sqrt(2 * (n - k))
+
+
 class Judge:
-    """Judges generated images by what a classifier of the real ones sees.
+    """Judges generated images by what networks see, and by their patches.
 
     The distance is that of Heusel, Ramsauer, Unterthiner, Nessler and
     Hochreiter, "GANs trained by a two time-scale update rule converge to a
@@ -431,7 +628,8 @@ class Judge:
         images, labels: real images and their classes; this and the other
             arguments are those of `train_classifier`. If `labels` is `None`,
             ten clusters of the images take the place of the classes; see
-            `cluster`.
+            `cluster`. They may know nothing of textures, so the features are
+            then those of a `new_discriminator` that has learned nothing.
 
     Attributes:
         accuracy: of the classifier, on real images that it did not learn
@@ -446,18 +644,25 @@ class Judge:
     """
     def __init__(self, images, labels=None, *, cache=None, seed=0,
                  num_epochs=None):
-        images = check_images(images)
+        self._images = images = check_images(images)
+        self._eye, self._spread = None, 1
         if labels is None:
-            labels = cluster(images, seed)
+            labels, self._eye = cluster(images, seed), new_discriminator((64,))
+            fit(self._eye, images, None, seed=seed, num_steps=0)
+            spread = classify(self._eye, images)[0].std(axis=0)
+            self._spread = numpy.where(spread > 0, spread, 1)
         self._net, self.accuracy = train_classifier(
             images, labels, cache=cache, seed=seed, num_epochs=num_epochs)
         self.num_classes = self._net.head.weight.shape[0]
-        self._shape = images.shape[1:]
-        self._features, _ = classify(self._net, images)
+        self._features, _ = self._read(images)
         self._moments = moments(self._features)
 
     def _read(self, images):
-        return classify(self._net, check_images(images, self._shape))
+        images = check_images(images, self._images.shape[1:])
+        features, logits = classify(self._net, images)
+        if self._eye:
+            features = classify(self._eye, images)[0] / self._spread
+        return features, logits
 
     def classes(self, images):
         """Tell which class each generated image looks like.
@@ -508,14 +713,41 @@ class Judge:
         Raises:
             ValueError: if less than 2 images would be on either side.
         """
+        drawn, others = self._split(n, seed)
+        return frechet_distance(*moments(self._features[drawn]),
+                                *moments(self._features[others]))
+
+    def _split(self, n, seed):
         size = len(self._features)
         n = size // 2 if n is None else n
         if not 2 <= n <= size - 2:
             raise ValueError(f'n is {n}, but must leave at least 2 of the '
                              f'{size} real images on both sides')
         order = numpy.random.RandomState(seed).permutation(size)
-        return frechet_distance(*moments(self._features[order[:n]]),
-                                *moments(self._features[order[n:]]))
+        return order[:n], order[n:]
+
+    def patch_distance(self, images, seed=0):
+        """Compare patches; see the function.
+
+        At most 5000 images are taken on each side; `seed` is that of all
+        draws. Compare it with `patch_floor(n)`.
+        """
+        images = check_images(images, self._images.shape[1:])
+        real, fake = (
+            as_floats(X[numpy.random.RandomState(seed).permutation(len(X))
+                        [:5000]]) for X in (self._images, images))
+        return patch_distance(real, fake, seed=seed)
+
+    def patch_floor(self, n=None, seed=0):
+        """Compare patches of real images and of others; see `floor`."""
+        real, fake = (as_floats(self._images[rows[:5000]])
+                      for rows in self._split(n, seed)[::-1])
+        return patch_distance(real, fake, seed=seed)
+
+    def discriminator(self, images, seed=0):
+        """Ask a fresh discriminator; see `two_sample_test`."""
+        images = check_images(images, self._images.shape[1:])
+        return two_sample_test(self._images, images, seed)
 
     def inception_score(self, images):
         """Compute the Inception Score; see the function."""
@@ -551,14 +783,18 @@ class Judge:
 
         Returns:
             dict: `distance`, `inception_score`, `modified_inception_score`,
-            `precision`, `recall`, `copying`, and `rarest_class`, the share of
-            the class that is drawn least; floats.
+            `precision`, `recall`, `copying`, `rarest_class`, the share of the
+            class that is drawn least, `patch_distance`, `discriminator`, the
+            share of its right answers, and `discriminator_error`; floats.
         """
         precision, recall = self.precision_recall(images)
+        answers, error = self.discriminator(images)
         return {'distance': self.distance(images),
                 'inception_score': self.inception_score(images),
                 'modified_inception_score': self.modified_inception_score(
                     images, classes),
                 'precision': precision, 'recall': recall,
                 'copying': self.copying(images),
-                'rarest_class': float(self.class_shares(images).min())}
+                'rarest_class': float(self.class_shares(images).min()),
+                'patch_distance': self.patch_distance(images),
+                'discriminator': answers, 'discriminator_error': error}

@@ -485,7 +485,21 @@ def test_images_come_before_the_judge(monkeypatch, capsys):
     # The judge sees 50 images: shares are fiftieths.
     for name in ('obedience', 'rarest_class', 'precision'):
         assert abs(50 * verdict[name] - round(50 * verdict[name])) < 1e-6
+    assert verdict['patch_floor'] > 0
+    assert 0 <= verdict['discriminator'] <= 1
     assert_fails(capsys, 'evaluate c -n 1796', 1, 'n is 1796')
+    assert_fails(capsys, 'evaluate c -n 3', 2, 'not an integer from 4')
+
+
+def test_one_image_is_too_few_for_a_judge(images, capsys):
+    for path in list(pathlib.Path(images).iterdir())[1:]:
+        path.unlink()
+    train = f'train mlp-small --data {images} --size 8 --epochs 1 --out one'
+    assert run(train) == 0
+    for options in ('', ' -n 4'):
+        assert_fails(
+            capsys, f'evaluate one{options}', 1, 'there are 1 real images'
+        )
 
 
 def test_the_book_takes_its_own_arguments(monkeypatch, capsys):

@@ -7,9 +7,12 @@ import mxnet as mx
 import numpy
 import pytest
 import scipy.linalg
+import scipy.optimize
 import scipy.spatial.distance
 import scipy.special
+import scipy.stats
 from mxnet import np, npx
+from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
 from small import same
 
@@ -22,12 +25,16 @@ from d2l_gan.evaluate import (
     frechet_distance,
     grid_of_gaussians,
     inception_score,
+    laplacian_pyramid,
     mode_coverage,
     modified_inception_score,
     moments,
     nearest_examples,
+    patch_distance,
     precision_recall,
     ring_of_gaussians,
+    sliced_distance,
+    two_sample_test,
 )
 
 npx.set_np()
@@ -56,6 +63,10 @@ def few(digits):
     """Few and small images, for tests that train often: two classes."""
     images, labels = digits
     return images[labels < 2, :, ::2, ::2], labels[labels < 2]
+
+
+def blank_of(*shape):
+    return numpy.zeros((4, *shape), 'float32')
 
 
 def random_gaussian(seed, d, num_samples=None):
@@ -570,6 +581,150 @@ def test_what_copies_nothing(fake, real, message):
         copying(fake, real)
 
 
+# Shadows, patches, and a fresh discriminator
+
+
+def test_points_on_a_line_by_hand():
+    # In order: 0 to 1, 2 to 2, 5 to 8; one direction there is, and its mirror
+    X, Y = (numpy.array(Z).reshape(-1, 1) for Z in ([5, 0, 2], [2, 8, 1]))
+    distance = sliced_distance(X, np.array(Y))
+    assert isinstance(distance, float)
+    assert distance == pytest.approx((1 + 0 + 9) / 3)
+    # Half of the weight of a point goes to one, and half to the next.
+    distance = sliced_distance([[1], [0]], [[-1], [0], [2], [3]])
+    assert distance == pytest.approx((1 + 0 + 1 + 4) / 4)
+    # 0 to -1 and a half of 1; 6 to the other half, and to 5
+    distance = sliced_distance([[0], [6]], [[-1], [1], [5]])
+    assert distance == pytest.approx((2 * 1 + 1 + 25 + 2 * 1) / 6)
+
+
+def test_shadows_on_a_line_are_carried_at_the_least_cost():
+    X, Y = numpy.random.RandomState(0).normal(0, [[[1]], [[3]]], (2, 30, 1))
+    cost = scipy.spatial.distance.cdist(X, Y, 'sqeuclidean')
+    pairs = scipy.optimize.linear_sum_assignment(cost)
+    assert sliced_distance(X, Y) == pytest.approx(cost[pairs].mean())
+    # The distance to its first power, from SciPy: that of Y and Y + 2 is 2.
+    first = scipy.stats.wasserstein_distance(Y[:, 0], Y[:, 0] + 2)
+    assert sliced_distance(Y, Y + 2) == pytest.approx(first**2)
+
+
+@pytest.mark.parametrize('d', [1, 3, 20])
+def test_the_sliced_distance_of_a_shift_and_of_a_scale(d):
+    X = numpy.random.RandomState(0).normal(size=(1000, d))
+    assert sliced_distance(X, X) == sliced_distance(X, X[::-1]) == 0
+    # A random direction has 1 / d of the square of a vector, in the mean.
+    shift = numpy.full(d, 2 / math.sqrt(d))
+    distance = sliced_distance(X, X + shift, num_directions=1000)
+    assert distance == pytest.approx(4 / d, rel=0.1)
+    # Each shadow has spread 1, and then 3.
+    assert sliced_distance(X, 3 * X) == pytest.approx(4, rel=0.1)
+    assert sliced_distance(X, 3 * X, seed=1) != sliced_distance(X, 3 * X)
+
+
+@pytest.mark.parametrize(
+    'X, Y, settings, message',
+    [
+        ([[0]], [[0, 1]], {}, r'X has shape \(1, 1\) and Y \(1, 2\)'),
+        ([0], [[0]], {}, r'X has shape \(1,\)'),
+        (numpy.zeros((0, 2)), [[0, 1]], {}, 'at least 1 rows'),
+        ([[0]], [[math.nan]], {}, 'Y holds NaN'),
+        ([[0]], [[0]], {'num_directions': 0}, '0 directions'),
+    ],
+)
+def test_what_casts_no_shadow(X, Y, settings, message):
+    with pytest.raises(ValueError, match=message):
+        sliced_distance(X, Y, **settings)
+
+
+@pytest.mark.parametrize('height, width', [(8, 8), (9, 33), (32, 37), (7, 7)])
+def test_a_pyramid_sums_up_to_the_image(height, width):
+    X = numpy.random.RandomState(0).uniform(-1, 1, (3, 2, height, width))
+    levels = laplacian_pyramid(X)
+    assert len(levels) == (3 if min(height, width) >= 32 else 2)
+    total = levels[-1]
+    for level in levels[-2::-1]:
+        h, w = level.shape[2:]
+        total = total.repeat(2, axis=2).repeat(2, axis=3)[:, :, :h, :w] + level
+    numpy.testing.assert_allclose(total, X, atol=1e-12)
+
+
+def test_a_pyramid_by_hand():
+    X = numpy.zeros((1, 1, 8, 8))
+    X[0, 0, 0, 0], X[0, 0, 6:, 6:] = 4, 1
+    details, rest = laplacian_pyramid(X)
+    assert details[0, 0, :2, :2].tolist() == [[3, -1], [-1, -1]]
+    assert abs(details).sum() == 6
+    assert rest[0, 0, 0, 0] == rest[0, 0, 3, 3] == 1 and rest.sum() == 2
+
+
+def test_the_distance_of_patches_sees_what_it_is_made_for(digits):
+    images = digits[0]
+    order = numpy.random.RandomState(2).permutation(len(images))
+    real, new = images[order[:1200]], images[order[1200:]]
+    honest = patch_distance(real, new)
+    assert patch_distance(new, np.array(new)) == 0 < honest
+    blurred = gaussian_filter(new, (0, 0, 0.7, 0.7))
+    noise = numpy.random.RandomState(0).normal(0, 0.2, new.shape)
+    for fake in (blurred, 0.8 * new, new + noise, new[:, :, :, ::-1]):
+        assert patch_distance(real, fake) > 3 * honest
+    # In units of the spread of the real patches, so contrast cancels out
+    assert patch_distance(5 * real, 5 * new) == pytest.approx(honest)
+    blank = numpy.zeros((4, 3, 8, 8))
+    assert patch_distance(blank, blank) == 0
+
+
+@pytest.mark.parametrize(
+    'real, fake, message',
+    [
+        (blank_of(1, 8, 8), blank_of(3, 8, 8), r'fake \(4, 3, 8, 8\)'),
+        (blank_of(1, 7, 8), blank_of(1, 7, 8), 'at least 8 pixels'),
+        (blank_of(8, 8), blank_of(8, 8), 'must have 4 axes'),
+        (blank_of(1, 8, 8), blank_of(1, 8, 8) * math.nan, 'fake holds NaN'),
+    ],
+)
+def test_what_has_no_patches(real, fake, message):
+    with pytest.raises(ValueError, match=message):
+        patch_distance(real, fake)
+
+
+def test_a_fresh_discriminator_is_a_coin_for_honest_images(digits):
+    images = digits[0][:, :, ::2, ::2]
+    errors = []
+    for seed in range(6):
+        order = numpy.random.RandomState(seed).permutation(len(images))
+        share, error = two_sample_test(
+            images[order[:900]], images[order[900:1300]], seed
+        )
+        # Of 400 real and 400 generated images, 200 each are left to be asked.
+        assert error == 0.5 / math.sqrt(400)
+        errors.append((share - 0.5) / error)
+    assert abs(numpy.mean(errors)) < 3 / math.sqrt(6)
+    assert max(map(abs, errors)) < 4
+
+
+def test_a_fresh_discriminator_knows_what_differs(digits):
+    images = digits[0][:, :, ::2, ::2]
+    real, new = images[:900], images[900:]
+    noise = numpy.random.RandomState(0).normal(0, 0.4, new.shape)
+    for fake in (
+        numpy.clip(new + noise, -1, 1),
+        gaussian_filter(new, (0, 0, 0.7, 0.7)),
+        numpy.rint(127.5 - 127.5 * new).astype('uint8'),
+    ):
+        share, _ = two_sample_test(real, fake)
+        assert share > 0.9
+        assert two_sample_test(real, fake)[0] == share
+
+
+def test_too_few_images_for_halves():
+    share, error = two_sample_test(blank_of(1, 8, 8), blank_of(1, 8, 8))
+    assert share == 0.5 and error == 0.25
+    with pytest.raises(ValueError, match='4 real and 3 generated'):
+        two_sample_test(blank_of(1, 8, 8), blank_of(1, 8, 8)[:3])
+    with pytest.raises(ValueError, match='real ones have'):
+        two_sample_test(blank_of(1, 8, 8), blank_of(3, 8, 8))
+
+
 # The judge
 
 
@@ -659,8 +814,9 @@ def test_the_floor_falls_with_the_number_of_images(judge):
 
 @pytest.mark.parametrize('n', [-1, 0, 1, 1796])
 def test_a_floor_without_images(judge, n):
-    with pytest.raises(ValueError, match=rf'n is {n}.*at least 2 of the 1797'):
-        judge.floor(n)
+    for floor in (judge.floor, judge.patch_floor):
+        with pytest.raises(ValueError, match=rf'n is {n}.*2 of the 1797'):
+            floor(n)
 
 
 def test_images_of_mxnet_and_of_bytes(judge, digits):
@@ -726,6 +882,9 @@ def test_the_summary_is_all_measures(half):
         'recall': recall,
         'copying': judge.copying(new),
         'rarest_class': judge.class_shares(new).min(),
+        'patch_distance': judge.patch_distance(new),
+        'discriminator': judge.discriminator(new)[0],
+        'discriminator_error': 0.5 / math.sqrt(2 * math.ceil(len(new) / 2)),
     }
     assert all(type(value) is float for value in summary.values())
     assert judge.summary(new) != summary
@@ -761,6 +920,26 @@ def test_all_measures_without_labels(half, cache):
     assert 5 < summary['inception_score'] <= 10
     assert summary['recall'] > 0.7
     assert judge.summary(seen[:300])['copying'] == 1
+    # The features are not the clusters': they know noise and blur.
+    noise = numpy.random.RandomState(0).normal(0, 0.3, new.shape)
+    honest = judge.distance(new)
+    for fake in (
+        numpy.clip(new + noise, -1, 1),
+        gaussian_filter(new, (0, 0, 0.7, 0.7)),
+    ):
+        assert judge.distance(fake) > 5 * honest
+        assert judge.precision_recall(fake)[0] < 0.9 * summary['precision']
+
+
+def test_the_judge_compares_patches_and_asks_a_discriminator(half):
+    judge, seen, new, _ = half
+    assert 0.2 < judge.patch_distance(new) / judge.patch_floor(len(new)) < 5
+    assert judge.discriminator(new) == two_sample_test(seen, new)
+    assert judge.patch_distance(seen) == 0
+    small = numpy.rint((new[:200] + 1) * 127.5).astype('uint8')
+    assert judge.patch_distance(small) == pytest.approx(
+        judge.patch_distance(new[:200]), rel=0.01
+    )
 
 
 # Images without labels
@@ -830,6 +1009,7 @@ def test_judging_changes_no_random_numbers(few, tmp_path):
             judge.distance(few[0])
             judge.class_shares(few[0])
             judge.floor()
+            judge.patch_floor()
             judge.summary(few[0])
         results.append(draws())
     assert same(results[0], results[1])
@@ -867,6 +1047,8 @@ def test_what_are_no_images(judge, images, message):
         judge.modified_inception_score,
         judge.precision_recall,
         judge.copying,
+        judge.patch_distance,
+        judge.discriminator,
         judge.summary,
     ):
         with pytest.raises(ValueError, match=message):

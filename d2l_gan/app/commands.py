@@ -20,6 +20,8 @@ __all__ = ['COMMANDS']
 
 # Samples are drawn from random numbers that no epoch of a training draws from.
 DRAWING = (0, 0, 1)
+# Precision and recall need three neighbours, and halves need two images.
+MIN_IMAGES = 4
 # The columns of a list, by the settings in them
 COLUMNS = {
     'batch_size': 'minibatch',
@@ -36,6 +38,10 @@ MEANINGS = {
     'precision': 'generated images that are like real ones; 1 is best',
     'recall': 'real images that are like generated ones; 1 is best',
     'copying': '0.5 for honest new images, 1 for copies',
+    'patch_distance': 'of small pieces, over all scales; 0 is best',
+    'patch_floor': 'the same of real images, as many',
+    'discriminator': 'how often a fresh one is right; 0.5 is best',
+    'discriminator_error': 'by how much a coin in its place is off',
     'rarest_class': 'the share of the class that is drawn least',
     'inception_score': 'from 1 to the number of classes, which is best',
     'modified_inception_score': 'variety inside the classes, at least 1',
@@ -184,7 +190,14 @@ def _evaluate(options):
     if len(run.system.shape) == 1:
         verdict = judge_points(run.system.generator, examples)
     else:
-        n = options.n or min(len(examples) // 2, 5000)
+        size = len(examples)
+        n = options.n or max(MIN_IMAGES, min(size // 2, 5000))
+        if not MIN_IMAGES <= n <= size - 2:
+            raise ValueError(
+                f'n is {n}, and there are {size} real images: the judge wants '
+                f'{MIN_IMAGES} generated images or more, and two real ones '
+                'more than these'
+            )
         set_seed(options.seed, *DRAWING)
         verdict = _judge_images(examples, labels, *run.system.sample(n))
     write_text(
@@ -205,6 +218,7 @@ def _judge_images(images, labels, fakes, asked):
     verdict = {
         **judge.summary(fakes, asked),
         'floor': judge.floor(len(fakes)),
+        'patch_floor': judge.patch_floor(len(fakes)),
         'accuracy': judge.accuracy,
         'num_images': len(fakes),
     }

@@ -216,11 +216,11 @@ def _evaluate(option):
     _run_and_seed(option)
     option(
         '-n',
-        type=_at_least(2),
+        type=_at_least(4),
         metavar='N',
-        help='how many images to generate; distances of different numbers '
-        'cannot be compared (default: half as many as there are real ones, '
-        'at most 5000)',
+        help='how many images to generate, at least 4; distances of different '
+        'numbers cannot be compared (default: half as many as there are real '
+        'ones, at most 5000)',
     )
 
 

@@ -10,13 +10,20 @@ and settings need no second training.
 """
 
 from d2l_gan.classifier.clusters import cluster
-from d2l_gan.classifier.images import check_images
-from d2l_gan.classifier.network import Classifier, classify, train_classifier
+from d2l_gan.classifier.images import as_floats, check_images
+from d2l_gan.classifier.network import (
+    Classifier,
+    classify,
+    fit,
+    train_classifier,
+)
 
 __all__ = [
     'Classifier',
+    'as_floats',
     'check_images',
     'classify',
     'cluster',
+    'fit',
     'train_classifier',
 ]

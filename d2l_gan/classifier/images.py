@@ -2,10 +2,10 @@
 
 import numpy
 
-from d2l_gan.data.minibatches import label_array
+from d2l_gan.data.minibatches import label_array, normalize
 from d2l_gan.support.checks import to_numpy
 
-__all__ = ['check_images', 'check_labels']
+__all__ = ['as_floats', 'check_images', 'check_labels']
 
 # By how much rounding may take an image out of [-1, 1]
 ROUNDING = 1e-4
@@ -55,6 +55,11 @@ def check_images(images, shape=None):
             '[-1, 1]'
         )
     return images
+
+
+def as_floats(images):
+    """Give images, floats or uint8, as floats in [-1, 1]."""
+    return normalize(images) if images.dtype == 'uint8' else images
 
 
 def check_labels(labels, num_images):

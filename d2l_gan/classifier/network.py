@@ -8,11 +8,11 @@ from mxnet import autograd, gluon, init, np
 from mxnet.gluon import nn
 
 from d2l_gan.classifier.cache import cache_path, load, save
-from d2l_gan.classifier.images import check_images, check_labels
-from d2l_gan.data.minibatches import normalize, pieces
+from d2l_gan.classifier.images import as_floats, check_images, check_labels
+from d2l_gan.data.minibatches import pieces
 from d2l_gan.support.checks import check_numpy_mode
 
-__all__ = ['Classifier', 'classify', 'train_classifier']
+__all__ = ['Classifier', 'classify', 'fit', 'train_classifier']
 
 NUM_FEATURES = 64
 HELD_OUT = 0.15
@@ -31,17 +31,20 @@ class Classifier(nn.HybridBlock):
 
     Args:
         num_classes: the number of logits.
+        body: a block that maps images to features; if `None`, all those
+            layers but the last.
     """
 
-    def __init__(self, num_classes):
+    def __init__(self, num_classes, body=None):
         super().__init__()
-        self.body = nn.HybridSequential()
+        self.body = body or nn.HybridSequential()
         with self.name_scope():
-            for channels in (16, 32):
+            for channels in () if body else (16, 32):
                 conv = nn.Conv2D(channels, 5, padding=2, activation='relu')
                 self.body.add(conv, nn.MaxPool2D(2))
-            # Bounded, so that distances do not grow with the images' size
-            self.body.add(nn.Dense(NUM_FEATURES, activation='tanh'))
+            if body is None:
+                # Bounded, so that distances do not grow with the images' size
+                self.body.add(nn.Dense(NUM_FEATURES, activation='tanh'))
             self.head = nn.Dense(num_classes)
 
     def hybrid_forward(self, F, X):
@@ -96,22 +99,16 @@ def train_classifier(images, labels, *, cache=None, seed=0, num_epochs=None):
     path = cache_path(cache, images, labels, seed, num_epochs)
 
     net = Classifier(int(labels.max()) + 1)
-    net.hybridize()
-    # No random numbers: the weights follow below. The first call finds out
-    # their shapes.
-    net.initialize(init.Zero(), ctx=mx.cpu())
-    net(_minibatch(images[:1]))
-    parameters = list(net.collect_params().values())
-
+    parameters = _initialize(net, images)
     kept = load(path)
     if kept is not None:
         accuracy, *weights = kept
-        _set_weights(parameters, weights)
+        for parameter, weight in zip(parameters, weights):
+            parameter.set_data(np.array(weight, 'float32', ctx=mx.cpu()))
         return net, float(accuracy)
 
     rng = numpy.random.RandomState(seed)
-    weights = [_first_weights(p.shape, rng) for p in parameters]
-    _set_weights(parameters, weights)
+    _draw_weights(parameters, rng)
     order = rng.permutation(len(images))
     held_out, learned = order[:num_held_out], order[num_held_out:]
     _fit(net, images, labels, learned, num_epochs, rng)
@@ -119,6 +116,27 @@ def train_classifier(images, labels, *, cache=None, seed=0, num_epochs=None):
     accuracy = float((logits.argmax(axis=1) == labels[held_out]).mean())
     save(path, [accuracy] + [p.data().asnumpy() for p in parameters])
     return net, accuracy
+
+
+def fit(net, images, labels, *, seed=0, num_steps=MIN_STEPS, lr=LEARNING_RATE):
+    """Train a new classifier on all of some images, and keep it nowhere.
+
+    It lives on the CPU, and the states of the random numbers of MXNet and
+    NumPy stay as they are.
+
+    Args:
+        net: a `Classifier` that has no weights yet.
+        images: as `check_images` gives them.
+        labels: shape (n,), integers.
+        seed: of the weights and the minibatches.
+        num_steps: the minibatches that it learns from; a few more where that
+            is no whole number of epochs.
+        lr: the learning rate at first; it falls to 0.
+    """
+    rng, rows = numpy.random.RandomState(seed), numpy.arange(len(images))
+    _draw_weights(_initialize(net, images), rng)
+    num_epochs = math.ceil(num_steps / max(1, len(rows) // BATCH_SIZE))
+    _fit(net, images, labels, rows, num_epochs, rng, lr)
 
 
 def classify(net, images):
@@ -139,27 +157,31 @@ def classify(net, images):
 
 def _minibatch(images):
     """Give images, floats or uint8, as float32 in [-1, 1] to MXNet."""
-    if images.dtype == 'uint8':
-        images = normalize(images)
-    return np.array(images, dtype='float32', ctx=mx.cpu())
+    return np.array(as_floats(images), dtype='float32', ctx=mx.cpu())
 
 
-def _first_weights(shape, rng):
-    """Draw the weights of a layer; biases are 0.
+def _initialize(net, images):
+    """Give a network parameters, without random numbers, and list them."""
+    net.hybridize()
+    net.initialize(init.Zero(), ctx=mx.cpu())
+    # The first call finds out the shapes.
+    net(_minibatch(images[:1]))
+    return list(net.collect_params().values())
+
+
+def _draw_weights(parameters, rng):
+    """Draw first weights; parameters with one axis stay as they are.
 
     After He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015)
     """
-    if len(shape) == 1:
-        return numpy.zeros(shape)
-    return rng.normal(0, math.sqrt(2 / math.prod(shape[1:])), shape)
+    for p in parameters:
+        if len(p.shape) > 1:
+            std = math.sqrt(2 / math.prod(p.shape[1:]))
+            weight = rng.normal(0, std, p.shape)
+            p.set_data(np.array(weight, 'float32', ctx=mx.cpu()))
 
 
-def _set_weights(parameters, weights):
-    for parameter, weight in zip(parameters, weights):
-        parameter.set_data(np.array(weight, dtype='float32', ctx=mx.cpu()))
-
-
-def _fit(net, images, labels, rows, num_epochs, rng):
+def _fit(net, images, labels, rows, num_epochs, rng, lr=LEARNING_RATE):
     """Train on `images[rows]`, with a learning rate that falls to 0."""
     loss = gluon.loss.SoftmaxCELoss()
     trainer = gluon.Trainer(net.collect_params(), 'adam')
@@ -172,7 +194,7 @@ def _fit(net, images, labels, rows, num_epochs, rng):
             batch = rows[start : start + BATCH_SIZE]
             X = _minibatch(images[batch])
             y = np.array(labels[batch], dtype='int32', ctx=mx.cpu())
-            trainer.set_learning_rate(LEARNING_RATE * (1 - step / num_steps))
+            trainer.set_learning_rate(lr * (1 - step / num_steps))
             with autograd.record():
                 _, logits = net(X)
                 L = loss(logits, y)
