@@ -618,7 +618,8 @@ def test_the_sliced_distance_of_a_shift_and_of_a_scale(d):
     assert distance == pytest.approx(4 / d, rel=0.1)
     # Each shadow has spread 1, and then 3.
     assert sliced_distance(X, 3 * X) == pytest.approx(4, rel=0.1)
-    assert sliced_distance(X, 3 * X, seed=1) != sliced_distance(X, 3 * X)
+    other = sliced_distance(X, 3 * X, seed=1)
+    assert d == 1 or other != sliced_distance(X, 3 * X)
 
 
 @pytest.mark.parametrize(
