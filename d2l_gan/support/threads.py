@@ -17,7 +17,7 @@ import os
 import sys
 import warnings
 
-__all__ = ['all_cores_again', 'choose', 'prepare']
+__all__ = ['all_cores_again', 'choose', 'cores', 'one_thread', 'prepare']
 
 # Networks that compute fewer numbers than these in a forward pass, counting
 # all layers' outputs, train with one thread. The smaller ones lose by a second
@@ -67,6 +67,11 @@ def prepare():
         )
 
 
+def cores():
+    """The threads that MXNet was told to take; 1 where a user has set them."""
+    return _cores
+
+
 def choose(net_D, net_G, X, Z):
     """Let MXNet compute with the number of threads that suits the networks.
 
@@ -91,6 +96,15 @@ def all_cores_again():
     finally:
         if _cores > 1:
             _set(_cores)
+
+
+@contextlib.contextmanager
+def one_thread():
+    """Compute with one thread in the block, or in the decorated function."""
+    if _cores > 1:
+        _set(1)
+    with all_cores_again():
+        yield
 
 
 def _numbers(net, inputs):
