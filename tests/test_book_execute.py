@@ -12,6 +12,7 @@ import pytest
 from d2l_gan.book.execute import cache_key, execute
 from d2l_gan.book.imports import imported_files
 from d2l_gan.book.read import BookError, read_book
+from d2l_gan.support import threads
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -40,9 +41,8 @@ def run(tmp_path):
 
     def run(folder, **options):
         book, log = read_book(folder), io.StringIO()
-        outputs, failed, count = execute(
-            book, book.chapters[0], tmp_path / 'cache', out=log, **options
-        )
+        found = execute(book, tmp_path / 'cache', out=log, **options)
+        outputs, failed, count = found[book.chapters[0].name]
         assert not failed
         return outputs, count, log.getvalue()
 
@@ -222,3 +222,70 @@ def test_a_build_that_is_stopped_leaves_nothing_half_done(
         time.sleep(0.2)
     else:
         pytest.fail('the kernel outlived the build')
+
+
+# A chapter that begins when the chapters of {others} have {state}
+WAITS = """\
+# {name}
+
+```{{.python .input}}
+import os, pathlib, time
+pathlib.Path('{name}.begun').write_text(str(os.getpid()))
+for other in {others}:
+    deadline = time.time() + 60
+    while not pathlib.Path(f'{{other}}.{state}').exists():
+        assert time.time() < deadline, other
+        time.sleep(0.05)
+print(os.environ.get('OMP_NUM_THREADS'))
+```
+
+```{{.python .input}}
+time.sleep({seconds})
+pathlib.Path('{name}.ended').touch()
+```
+"""
+
+
+def _three_chapters(make_book, seconds):
+    def chapter(name, others, state):
+        return WAITS.format(
+            name=name, others=others, state=state, seconds=seconds
+        )
+
+    return make_book(
+        chapter('one', ['two'], 'begun'),
+        **{
+            'two.md': chapter('two', ['one'], 'begun'),
+            'timed.md': chapter('timed', ['one', 'two'], 'ended'),
+            'index.md': '# Index\n\n```toc\ntimed\none\ntwo\n```\n',
+            'config.ini': '[project]\ntitle = T\nauthor = A\nlibrary = ../lib'
+            '\nalone = timed\n',
+        },
+    )
+
+
+def test_chapters_run_side_by_side_and_timed_ones_alone(
+    make_book, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(threads, '_cores', 2)
+    monkeypatch.setenv('OMP_NUM_THREADS', '2')
+    book = read_book(_three_chapters(make_book, seconds=1))
+    found = execute(book, tmp_path / 'cache', out=io.StringIO())
+    told = {
+        name: outputs[0][0]['text'] for name, (outputs, *_) in found.items()
+    }
+    assert told == {'one': '1\n', 'two': '1\n', 'timed': '2\n'}
+
+
+def test_an_error_ends_the_chapters_that_run_beside_it(
+    make_book, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(threads, '_cores', 2)
+    folder = _three_chapters(make_book, seconds=60)
+    text = (folder / 'two.md').read_text()
+    (folder / 'two.md').write_text(text.replace('time.sleep(60)', '1 / 0'))
+    with pytest.raises(BookError, match=r'two\.md:15: (?s:.*)ZeroDivision'):
+        execute(read_book(folder), tmp_path / 'cache', out=io.StringIO())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((folder / 'one.begun').read_text()), 0)
+    assert not (folder / 'timed.begun').exists()

@@ -72,13 +72,13 @@ def _chapter(options):
     from d2l_gan.book.render import render
 
     start = time.perf_counter()
-    cache, timeout = options.build / 'cache', options.timeout
     book = read_book(options.chapters)
     _export(book)
+    cache = options.build / 'cache'
+    found = execute(book, cache, options.timeout, sys.stderr)
     chapters, outputs, errors, run = [], {}, [], 0
     for chapter in book.chapters:
-        found = execute(book, chapter, cache, timeout, sys.stderr)
-        outputs[chapter.name], failed, cells = found
+        outputs[chapter.name], failed, cells = found[chapter.name]
         errors += [
             chapter.error(cell.line, f'"{cell.words}" is not true:\n{why}')
             for cell, why in failed.items()

@@ -1,13 +1,16 @@
 """Runs chapters in a kernel, and remembers what they put out."""
 
+import contextlib
 import json
 import os
 import pathlib
 import platform
 import re
+import signal
 import sys
 import tempfile
 import time
+from concurrent import futures
 
 import nbformat
 from nbclient import NotebookClient, exceptions
@@ -15,6 +18,7 @@ from traitlets.config import Config
 
 from d2l_gan.book.claims import with_values
 from d2l_gan.book.imports import digest, imported_files
+from d2l_gan.support import threads
 from d2l_gan.support.files import write_text
 
 __all__ = ['cache_key', 'execute']
@@ -41,29 +45,67 @@ def cache_key(book, chapter):
     ]
     data = _data(), os.environ.get('D2L_GAN_DATA')
     own = pathlib.Path(__file__).read_text(encoding='utf-8')
-    return digest(code, library, platform.python_version(), data, own)
+    alone = chapter.name in book.alone
+    return digest(code, library, platform.python_version(), data, own, alone)
 
 
-def execute(book, chapter, cache, timeout=600, out=sys.stderr):
-    """Run a chapter's cells and claims, unless the cache has their outputs.
+def execute(book, cache, timeout=600, out=sys.stderr):
+    """Run a book's cells and claims, but for chapters whose outputs are known.
+
+    Chapters run side by side, one on each core. It computes with one thread,
+    so that its numbers do not depend on how many cores there are. Those that
+    time what they do run alone, after the others, and may take all cores.
 
     Args:
         book: the `Book`.
-        chapter: one of its chapters.
         cache: a folder; it keeps the last outputs of each chapter and data
             set.
         timeout: seconds that one cell may take.
         out: where progress is printed.
 
     Returns:
-        tuple: a list of outputs (nbformat's, as dictionaries) for each code
-        cell; a dict with what was found, for each claim that does not hold;
-        and the number of cells that were run.
+        dict: for the name of each chapter, a list of outputs (nbformat's, as
+        dictionaries) for each code cell; a dict with what was found, for each
+        claim that does not hold; and the number of cells that were run.
 
     Raises:
         BookError: if a cell raises, takes too long, or kills the kernel;
-            it names the chapter, the cell and its line.
+            it names the chapter, the cell and its line. Then, and at Ctrl-C,
+            the kernels of all chapters end.
     """
+    found, clients = {}, []
+
+    def run(chapter):
+        record = _execute(book, chapter, cache, timeout, out, clients)
+        found[chapter.name] = record
+
+    for alone, num_workers in (False, threads.cores()), (True, 1):
+        with futures.ThreadPoolExecutor(num_workers) as pool:
+            runs = [
+                pool.submit(run, chapter)
+                for chapter in book.chapters
+                if (chapter.name in book.alone) == alone
+            ]
+            try:
+                for future in futures.as_completed(runs):
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                _end(runs, clients)
+                raise
+    return found
+
+
+def _end(runs, clients):
+    """Kill the kernels, those that are just starting too."""
+    while not all(run.done() for run in runs):
+        for client in clients:
+            with contextlib.suppress(AttributeError, ProcessLookupError):
+                os.killpg(client.km.provisioner.pgid, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _execute(book, chapter, cache, timeout, out, clients):
     path = cache / f'{chapter.name}.{_data()}.json'
     key = cache_key(book, chapter)
     try:
@@ -74,7 +116,9 @@ def execute(book, chapter, cache, timeout=600, out=sys.stderr):
             return *_sorted(chapter, record['outputs']), 0
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no record, or not one of ours: make it anew
-    outputs = _run(book, chapter, timeout, out) if chapter.program else []
+    outputs = []
+    if chapter.program:
+        outputs = _run(book, chapter, timeout, out, clients)
     write_text(path, json.dumps({'key': key, 'outputs': outputs}))
     return *_sorted(chapter, outputs), len(chapter.program)
 
@@ -95,7 +139,7 @@ def _sorted(chapter, outputs):
     return [found for cell, found in pairs if cell.kind == 'code'], failed
 
 
-def _run(book, chapter, timeout, out):
+def _run(book, chapter, timeout, out, clients):
     cells = list(map(_notebook_cell, chapter.program))
     notebook = nbformat.v4.new_notebook(cells=cells)
     progress = _Progress(chapter, out)
@@ -109,9 +153,9 @@ def _run(book, chapter, timeout, out):
             resources={'metadata': {'path': str(chapter.path.parent)}},
             config=Config({'KernelManager': sockets}),
         )
+        clients.append(client)
         try:
-            # Not `client.execute()`, which makes an error of Ctrl-C.
-            with client.setup_kernel(env=_environment(book)):
+            with client.setup_kernel(env=_environment(book, chapter)):
                 for index, cell in enumerate(cells):
                     progress.start(index)
                     client.execute_cell(cell, index)
@@ -137,18 +181,20 @@ def _notebook_cell(cell):
     return nbformat.v4.new_code_cell(source, metadata=metadata)
 
 
-def _environment(book):
+def _environment(book, chapter):
     """The kernel's: it imports the library that lies beside the chapters.
 
     Its figures are the same files each time they are drawn: Matplotlib would
     write the date into them, and names that are drawn at random.
     """
+    one_thread = chapter.name not in book.alone and threads.cores() > 1
     paths = [str(book.library.parent), os.environ.get('PYTHONPATH')]
     return {
         **os.environ,
         'PYTHONPATH': os.pathsep.join(filter(None, paths)),
         'MATPLOTLIBRC': str(MATPLOTLIBRC),
         'SOURCE_DATE_EPOCH': '0',
+        **({'OMP_NUM_THREADS': '1'} if one_thread else {}),
     }
 
 

@@ -96,6 +96,7 @@ class Book:
         title, author: as `config.ini` has them.
         library: the folder of the package that the chapters are exported to.
         modules: which module each chapter's `#@save` cells go to, by name.
+        alone: the names of chapters that time what they do.
     """
 
     folder: pathlib.Path
@@ -105,6 +106,7 @@ class Book:
     author: str
     library: pathlib.Path
     modules: dict
+    alone: tuple
 
 
 def read_book(folder):
@@ -112,7 +114,8 @@ def read_book(folder):
 
     Args:
         folder: has `config.ini` (`[project]` with `title`, `author` and
-            `library`, the package's folder relative to this one; `[modules]`
+            `library`, the package's folder relative to this one, and perhaps
+            `alone`, the names of chapters that time what they do; `[modules]`
             with `chapter = module` lines), and `index.md` with a d2l
             table of contents (a fence ```` ```toc ````).
 
@@ -132,6 +135,7 @@ def read_book(folder):
             raise BookError(f'{path}: {told}')
         project = config['project']
         title, author = project['title'], project['author']
+        alone = tuple(project.get('alone', '').split())
         library = (folder / project['library']).resolve()
     except (configparser.Error, KeyError) as error:
         raise BookError(f'{path}: {error}') from error
@@ -139,7 +143,9 @@ def read_book(folder):
     names = _contents(index)
     chapters = tuple(read_chapter(folder / f'{name}.md') for name in names)
     modules = dict(config['modules']) if 'modules' in config else {}
-    return Book(folder, index, chapters, title, author, library, modules)
+    return Book(
+        folder, index, chapters, title, author, library, modules, alone
+    )
 
 
 def _contents(index):
