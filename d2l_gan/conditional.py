@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 41d33e62b126882d.
+# Its text below this line has the SHA-256 2ede81c65d1d870c.
 
 import numpy
 from d2l_gan.dcgan import dcgan_discriminator
@@ -18,6 +18,7 @@ __all__ = [
     'ConditionalGenerator',
     'FakeClassLoss',
     'JoinLabels',
+    'LabelledConv2D',
     'LabelledImages',
     'draw_classes',
     'labelled_latent',
@@ -121,6 +122,44 @@ class ConditionalGenerator(nn.HybridBlock):
         return self.join(self.net_G(Z), Z[:, -self.num_classes:])
 
 
+class LabelledConv2D(nn.HybridBlock):
+    """A convolution of pictures and label maps, which are never made.
+
+    The same as a convolution behind `JoinLabels`, whose kernel is cut in two.
+
+    Args:
+        num_classes: how many classes there are.
+        size: the height and width of the pictures.
+        channels, kernel_size, strides, padding, use_bias: as in `nn.Conv2D`.
+
+    Taught in chapters/cdcgan.md, "The Networks".
+    """
+    def __init__(self, num_classes, size, channels, kernel_size, strides=1,
+                 padding=0, use_bias=False):
+        super().__init__()
+        self.num_classes, self.size = num_classes, size
+        self.pictures, self.maps = (
+            nn.Conv2D(channels, kernel_size, strides, padding, use_bias=bias)
+            for bias in (use_bias, False))
+
+    def hybrid_forward(self, F, X, labels):
+        """Convolve, and add what the label is worth at each place.
+
+        Args:
+            F: where the operators are; Gluon's own.
+            X: pictures, shape (batch_size, in_channels, size, size).
+            labels: one-hot, shape (batch_size, num_classes).
+
+        Returns:
+            As `nn.Conv2D` does.
+        """
+        K, size = self.num_classes, self.size
+        classes = F.npx.one_hot(F.npx.arange_like(labels, axis=1), K)
+        maps = F.np.broadcast_to(F.npx.reshape(classes, (K, K, 1, 1)),
+                                 (K, K, size, size))
+        return self.pictures(X) + F.np.tensordot(labels, self.maps(maps), 1)
+
+
 class ConditionalDiscriminator(nn.HybridBlock):
     """A discriminator of images with label maps, with a class for fakes.
 
@@ -130,7 +169,7 @@ class ConditionalDiscriminator(nn.HybridBlock):
         image_shape: (channels, size, size), with a size of 8, 16, 32, 64 or
             128.
         num_classes: how many classes there are; it has one logit more.
-        n: the channels after the first layer, label maps not counted.
+        n: the channels after the first layer.
 
     Raises:
         ValueError: for another size.
@@ -139,12 +178,17 @@ class ConditionalDiscriminator(nn.HybridBlock):
     """
     def __init__(self, image_shape, num_classes, n=64):
         super().__init__()
-        self.num_classes = num_classes
-        # All but the last convolution, which makes a single logit
-        self.blocks = dcgan_discriminator(image_shape, n)[:-2]
-        self.join = JoinLabels()
-        self.head = nn.HybridSequential()
-        self.head.add(nn.Conv2D(num_classes + 1, kernel_size=4), nn.Flatten())
+        self.num_classes, size = num_classes, image_shape[-1]
+        self.convs, self.tails = nn.HybridSequential(), nn.HybridSequential()
+        # Of each block all but its convolution; the last two are no blocks.
+        for _, *rest in dcgan_discriminator(image_shape, n)[:-2]:
+            self.convs.add(LabelledConv2D(num_classes, size, n, 4, 2, 1))
+            self.tails.add(nn.HybridSequential())
+            self.tails[-1].add(*rest)
+            size, n = size // 2, 2 * n
+        self.convs.add(LabelledConv2D(num_classes, size, num_classes + 1, 4,
+                                      use_bias=True))
+        self.tails.add(nn.Flatten())
 
     def hybrid_forward(self, F, X):
         """Give the log-probabilities of the label's class and of 'fake'.
@@ -156,10 +200,12 @@ class ConditionalDiscriminator(nn.HybridBlock):
         Returns:
             Shape (batch_size, 2).
         """
-        labels = F.npx.reshape(X[:, -self.num_classes:, :1, :1], (-2, -2))
-        for block in self.blocks:
-            X = self.join(block(X), labels)
-        log_p = F.npx.log_softmax(self.head(X), axis=-1)
+        K = self.num_classes
+        labels = F.npx.reshape(X[:, -K:, :1, :1], (-2, -2))
+        X = X[:, :-K]
+        for conv, tail in zip(self.convs, self.tails):
+            X = tail(conv(X, labels))
+        log_p = F.npx.log_softmax(X, axis=-1)
         log_p_y = (log_p[:, :-1] * labels).sum(axis=1, keepdims=True)
         return F.np.concatenate([log_p_y, log_p[:, -1:]], axis=1)
 

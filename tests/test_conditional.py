@@ -4,12 +4,14 @@ import mxnet as mx
 import numpy
 import pytest
 from mxnet import autograd, gluon, init, np, npx
+from mxnet.gluon import nn
 
 from d2l_gan.conditional import (
     ConditionalDiscriminator,
     ConditionalGenerator,
     FakeClassLoss,
     JoinLabels,
+    LabelledConv2D,
     LabelledImages,
     draw_classes,
     labelled_latent,
@@ -79,6 +81,55 @@ def test_the_loss_picks_by_hand():
         )
 
 
+def joined(conv):
+    """The convolution of joined channels that a `LabelledConv2D` is."""
+    pictures = conv.pictures
+    size, strides = pictures.weight.shape[-1], 2 if conv.size > 4 else 1
+    whole = nn.Conv2D(
+        pictures.weight.shape[0], size, strides, padding=strides - 1,
+        use_bias=pictures.bias is not None,
+        in_channels=pictures.weight.shape[1] + conv.num_classes,
+    )  # fmt: skip
+    whole.initialize()
+    kernels = [pictures.weight.data(), conv.maps.weight.data()]
+    whole.weight.set_data(np.concatenate(kernels, axis=1))
+    if pictures.bias is not None:
+        whole.bias.set_data(pictures.bias.data())
+    return whole
+
+
+@pytest.mark.parametrize('hybrid', [False, True])
+@pytest.mark.parametrize('size, settings', [(8, (4, 2, 1)), (4, (4, 1, 0))])
+def test_a_label_is_a_bias_that_depends_on_the_place(size, settings, hybrid):
+    set_seed(1)
+    conv = LabelledConv2D(3, size, 5, *settings, use_bias=True)
+    conv.initialize(init.Normal(0.3))
+    if hybrid:
+        conv.hybridize()
+    X = np.random.normal(0, 1, (4, 2, size, size))
+    labels = one_hot([2, 0, 2, 1], 3)
+    X.attach_grad()
+    slopes = []
+    with autograd.record():
+        found = conv(X, labels)
+    found.backward(np.arange(found.size).reshape(found.shape))
+    slopes.append(X.grad.copy())
+    whole = joined(conv)
+    with autograd.record():
+        expected = whole(JoinLabels()(X, labels))
+    expected.backward(np.arange(found.size).reshape(found.shape))
+    slopes.append(X.grad)
+    for a, b in ((found, expected), slopes):
+        numpy.testing.assert_allclose(a.asnumpy(), b.asnumpy(), 1e-4, 1e-5)
+    gradients = [conv.pictures.weight.grad(), conv.maps.weight.grad()]
+    numpy.testing.assert_allclose(
+        np.concatenate(gradients, axis=1).asnumpy(),
+        whole.weight.grad().asnumpy(),
+        rtol=1e-4,
+        atol=1e-3,
+    )
+
+
 @pytest.mark.parametrize('hybrid', [False, True])
 def test_the_losses_are_the_cross_entropies_of_eleven_logits(hybrid):
     set_seed(1)
@@ -90,12 +141,11 @@ def test_the_losses_are_the_cross_entropies_of_eleven_logits(hybrid):
     X = JoinLabels()(np.random.normal(0, 1, (3, 1, 16, 16)), one_hot(y, 10))
     log_p = net_D(X)
     # The same body by hand, label maps at every convolution
-    H = X
-    for block in net_D.blocks:
-        H = block(H)
+    H = X[:, :1]
+    for conv, tail in zip(net_D.convs, net_D.tails):
         maps = np.broadcast_to(X[:, 1:, :1, :1], (3, 10, *H.shape[2:]))
-        H = np.concatenate([H, maps], axis=1)
-    logits = net_D.head(H)
+        H = tail(joined(conv)(np.concatenate([H, maps], axis=1)))
+    logits = H
     assert logits.shape == (3, 11)
     oracle = gluon.loss.SoftmaxCELoss()
     for is_real, targets in ((1, y), (0, [10, 10, 10])):
@@ -119,7 +169,7 @@ def test_every_convolution_of_D_reads_the_label():
         for name, p in net_D.collect_params().items()
         if name.endswith('weight')
     ]
-    assert inputs == [1 + 10, 4 + 10, 8 + 10]
+    assert inputs == [1, 10, 4, 10, 8, 10]
 
 
 @pytest.mark.parametrize('hybrid', [False, True])
@@ -217,15 +267,14 @@ def test_it_draws_what_it_is_asked_for(seed):
     assert (errors.argmin(axis=1) == asked).mean() > 0.95
 
 
-def test_without_label_maps_it_is_the_discriminator_of_the_dcgan():
+def test_without_labels_it_is_the_discriminator_of_the_dcgan():
     net_D = ConditionalDiscriminator((3, 32, 32), 10, n=4)
     plain = dcgan_discriminator((3, 32, 32), n=4)
     net_D.initialize(), plain.initialize()
     net_D(np.zeros((1, 13, 32, 32))), plain(np.zeros((1, 3, 32, 32)))
-    ours, oracle = (
-        [p.shape for p in net.collect_params().values()]
-        for net in (net_D.blocks, plain)
-    )
-    for a, b in zip(ours, oracle):
-        assert a == b or (a[0], a[2:]) == (b[0], b[2:])
-        assert a == b or a[1] == b[1] + 10
+    *oracle, (_, *kernel) = [
+        parameter.shape for parameter in plain.collect_params().values()
+    ]
+    ours = [conv.pictures.weight.shape for conv in net_D.convs]
+    ours += [p.shape for p in net_D.tails.collect_params().values()]
+    assert sorted(ours) == sorted([*oracle, (11, *kernel)])
