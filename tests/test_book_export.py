@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import BOOK
 
 from d2l_gan.book.export import export, module_text
 from d2l_gan.book.read import BookError, read_book
@@ -288,6 +289,22 @@ def test_what_is_for_ipython_stops_no_other_cell(make_book):
     saved = cell('#@save\ndef f(x):\n    return """\n%s?\n!""" + str(sqrt(x))')
     (path,) = export(read_book(make_book(f'# One\n\n{cells}{saved}')))
     assert load(path).f(4) == '\n%s?\n!2.0'
+
+
+def test_a_module_says_in_which_folder_its_chapter_lies(make_book):
+    folder = make_book(
+        '',
+        **{
+            'part/two.md': cell('#@save\ndef f():\n    pass'),
+            'index.md': '```toc\npart/two\n```\n',
+            'config.ini': BOOK['config.ini'] + 'part/two = second\n',
+        },
+    )
+    (path,) = export(read_book(folder))
+    made = load(path)
+    assert path.name == 'second.py'
+    assert made.__doc__.startswith('One, as chapters/part/two.md teaches it.')
+    assert made.f.__doc__ == 'Taught in chapters/part/two.md, "One".'
 
 
 def test_a_title_may_hold_formulas(make_book):

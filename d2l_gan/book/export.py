@@ -133,7 +133,7 @@ def module_text(book, chapter):
     exported = _wrapped('__all__ = ', '[]', list(map(repr, exported)))
     body = '\n\n\n'.join([exported, *_blocks(chapter, saved)]) + '\n'
     body = f'{head}\n\n{body}' if head else body
-    path = f'{book.folder.name}/{chapter.path.name}'
+    path = _path(chapter)
     title, digest = _escaped(chapter.title), _digest(body)
     text = HEADER.format(title=title, path=path, digest=digest, body=body)
     try:
@@ -142,6 +142,11 @@ def module_text(book, chapter):
         told = f'what is saved from here on makes no module: {error.msg}'
         raise chapter.error(first, told) from None
     return text
+
+
+def _path(chapter):
+    """The path of a chapter, seen from the folder around its book."""
+    return '/'.join(chapter.path.parts[-2 - chapter.name.count('/') :])
 
 
 def _escaped(text):
@@ -253,7 +258,7 @@ def _saved_names(saved):
 def _blocks(chapter, saved):
     """The texts of the saved blocks, methods within their classes."""
     texts, trees = {}, {}
-    where = f'Taught in {chapter.path.parent.name}/{chapter.path.name}'
+    where = f'Taught in {_path(chapter)}'
     for cell, node, name in saved:
         if isinstance(node, IMPORTS):
             continue
@@ -416,5 +421,6 @@ def _free_names(cell):
 
 def _section(chapter, cell):
     """The title of the section that a cell stands in."""
-    titles = [t for _, t, line in chapter.headings if line < cell.line]
+    headings = chapter.tokens('heading_open')
+    titles = [token.content for line, token in headings if line < cell.line]
     return titles[-1] if titles else chapter.title
