@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 2ce79569a8b6b423.
+# Its text below this line has the SHA-256 877452163d3b4a57.
 
 import inspect
 import mxnet as mx
@@ -17,7 +17,10 @@ from d2l_gan.parallel import DataParallel, Workers, device_list
 from d2l_gan.support import checks, threads
 from d2l_gan.watch import LateLosses, note_spread, warn
 
-__all__ = ['Run', 'set_seed']
+__all__ = [
+    'Run',
+    'set_seed',
+]
 
 
 def set_seed(seed, *stream):

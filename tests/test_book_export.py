@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import BOOK
 
 from d2l_gan.book.export import export, module_text
 from d2l_gan.book.read import BookError, read_book
@@ -201,11 +202,14 @@ DOCSTRINGS = {
     'three quotes': 'def f(x):\n    \'Doc. """\'\n    return x',
     'a prefix': 'def f(x):\n    u"Doc."\n    return x',
     'one line': 'def f(x): "Doc."; return x',
+    'a line that goes on': 'def f(x): \\\n    "Doc."; return x',
     'not ASCII': 'def f(x, é="é"): "Doc."; return x',
 }
 NONE = {
     'nothing': 'def f(x):\n    return x',
     'one line': 'def f(x): return x',
+    'a line that goes on': 'def f(x): \\\n  return x',
+    'a comment with a backslash': 'def f(x):  # \\\n  return x',
     'parentheses': 'def f(x): return (\nx)',
     'a class': 'class f:\n    def __new__(self, x): return x',
     'tabs': 'def f(x):\n\treturn x',
@@ -290,6 +294,27 @@ def test_what_is_for_ipython_stops_no_other_cell(make_book):
     assert load(path).f(4) == '\n%s?\n!2.0'
 
 
+def test_a_module_says_in_which_folder_its_chapter_lies(make_book):
+    folder = make_book(
+        '',
+        **{
+            'part/two.md': cell('#@save\ndef f():\n    pass'),
+            'index.md': '```toc\npart/two\n```\n',
+            'config.ini': BOOK['config.ini'] + 'part/two = second\n',
+        },
+    )
+    (path,) = export(read_book(folder))
+    made = load(path)
+    assert path.name == 'second.py'
+    assert made.__doc__.startswith('One, as chapters/part/two.md teaches it.')
+    assert made.f.__doc__ == 'Taught in chapters/part/two.md, "One".'
+
+
+def test_a_chapter_may_pass_on_imports_only(make_book):
+    (path,) = export(read_book(make_book(cell('#@save\nfrom math import pi'))))
+    assert load(path).__all__ == ['pi'] and load(path).pi > 3
+
+
 def test_a_title_may_hold_formulas(make_book):
     text = '# On $\\alpha$ and """\n' + cell('#@save\ndef f(): return 1')[5:]
     (path,) = export(read_book(make_book(text)))
@@ -340,16 +365,37 @@ REFUSED = {
     ),
     'IPython': (
         '#@save\ndef f():\n    !ls\n    return 1',
-        r'one\.md:6: this is for IPython',
+        r'one\.md:6: what is saved is plain Python',
     ),
-    'a magic': ('#@save\nx = %ls', r'one\.md:5: this is for IPython'),
+    'a magic': (
+        '#@save\nx = %ls',
+        r'one\.md:5: what is saved is plain Python',
+    ),
     'no function around it': (
         '#@save\nclass A:\n    return 1',
         r"one\.md:6: .*does not parse: 'return' outside function",
     ),
-    'a line that goes on': (
-        '#@save\ndef f(): \\\n    return 1',
-        r'one\.md:4: .*lines of its own',
+    'a star': ('#@save\nfrom math import *', r'one\.md:5: .* of names'),
+    'a future that is none': (
+        '#@save\ndef f():\n    pass\n```\n\n'
+        '```{.python .input}\nfrom __future__ import none',
+        r'one\.md:4: .*makes no module',
+    ),
+    'a method of a function': (
+        '#@save\ndef A():\n    pass\n```\n\n```{.python .input}\n#@save\n'
+        '@add_to_class(A)\ndef f(self):\n    pass',
+        r'one\.md:12: no class `A` was saved before',
+    ),
+    'a method of a constant': (
+        '#@save\nA = 1\n```\n\n```{.python .input}\n#@save\n'
+        '@add_to_class(A)\ndef f(self):\n    pass',
+        r'one\.md:11: no class `A` was saved before',
+    ),
+    'a private name in a method': (
+        '#@save\nclass A:\n    pass\n```\n\n```{.python .input}\n#@save\n'
+        '@add_to_class(A)\ndef f(self):\n    self.__dict__\n'
+        '    return self.__x',
+        r'one\.md:14: `__x` is another name within a class',
     ),
     'no syntax': ('#@save\n\ndef f(:', r'one\.md:6: .*does not parse'),
     'no name': ('#@save\nprint(1)', r'one\.md:5: only functions, classes'),

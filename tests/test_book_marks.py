@@ -123,6 +123,30 @@ def test_a_reference_to_another_chapter_is_a_link(make_book):
     assert text.startswith('# 2 Two') and '[Section 1](one.ipynb)' in text
 
 
+def test_links_go_from_folder_to_folder(make_book):
+    see = 'See :numref:`x`, :numref:`y` and :numref:`z`.'
+    folder = make_book(
+        f'# One\n:label:`x`\n\n{see}\n',
+        **{
+            'a/b.md': f'# Two\n:label:`y`\n\n{see}\n',
+            'a/c.md': '# Three\n:label:`z`\n',
+            'index.md': '```toc\none\na/b\na/c\n```\n',
+        },
+    )
+    book = read_book(folder)
+    numbers = marks.number(book)
+    one, two = (
+        marks.write(chapter, chapter.cells[0], numbers, cite, False)
+        for chapter in book.chapters[:2]
+    )
+    assert one.endswith(
+        'Section 1, [Section 2](a/b.ipynb) and [Section 3](a/c.ipynb).'
+    )
+    assert two.endswith(
+        '[Section 1](../one.ipynb), Section 2 and [Section 3](c.ipynb).'
+    )
+
+
 FORMS = {
     'a label before its table': ': Words\n:label:`x`\n\n| a |\n| - |\n| 1 |',
     'a label behind its table': ':Words\n\n| a |\n| - |\n| 1 |\n:label:`x`',
@@ -130,6 +154,7 @@ FORMS = {
     '| 1 |\n\n:label:`x`',
     'an image with a caption of two lines': '![Two\nlines, $\\mathbf{v}_i$]'
     '(img/a.svg)\n:width:`70%`\n\n:height:`9px`\n:label:`x`',
+    'an image with a title': '![A](<img/a.svg> "B (c) [d]")\n:label:`x`',
     'an image in a list': '* Item\n\n  ![One.](img/a.svg)\n  :label:`x`',
     'a label on the line of its equation': '$$a$$ :eqlabel:`x`',
     'an equation on slides': '(**$$a$$**)\n:eqlabel:`x`',

@@ -1,4 +1,5 @@
 import pytest
+from conftest import BOOK
 
 from d2l_gan.book.read import BookError, read_book, read_chapter
 
@@ -151,6 +152,11 @@ def test_the_book(make_book):
     [
         ('config.ini', '[project]\ntitle = A\n', r'config\.ini: .*author'),
         ('config.ini', 'nonsense', r'config\.ini'),
+        (
+            'config.ini',
+            BOOK['config.ini'] + 'two = first\n',
+            r'config\.ini: two chapters',
+        ),
         ('index.md', '# No contents\n', r'index\.md:1: .*toc'),
         ('index.md', '```toc\nnowhere\n```\n', r'nowhere\.md: cannot be read'),
     ],
@@ -160,6 +166,26 @@ def test_what_is_missing_is_named(make_book, name, text, message):
         read_book(make_book('# One\n', **{name: text}))
 
 
+def test_settings_are_text_as_it_stands(make_book):
+    config = BOOK['config.ini'].replace('A Book', '100 % é')
+    folder = make_book('# One\n', **{'config.ini': f'\ufeff{config}'})
+    assert read_book(folder).title == '100 % é'
+    (folder / 'config.ini').write_bytes(
+        '[project]\ntitle = é'.encode('utf-16')
+    )
+    with pytest.raises(BookError, match=r'config\.ini: cannot be read'):
+        read_book(folder)
+
+
+def test_chapters_may_lie_in_folders(make_book):
+    index = '```toc\n:maxdepth: 2\n\npart-1/one.md\n  part-2/one \none\n```\n'
+    files = {'index.md': index, 'part-1/one.md': '', 'part-2/one.md': ''}
+    book = read_book(make_book('# One\n', **files))
+    names = ['part-1/one', 'part-2/one', 'one']
+    assert [chapter.name for chapter in book.chapters] == names
+    assert book.chapters[1].path == book.folder / 'part-2' / 'one.md'
+
+
 def test_no_book_at_all(tmp_path):
-    with pytest.raises(BookError, match='no such file'):
+    with pytest.raises(BookError, match=r'config\.ini: .*No such file'):
         read_book(tmp_path)

@@ -119,6 +119,29 @@ def test_all_that_d2l_and_ipython_allow_is_rendered(make_book, tmp_path):
     assert 'The GAN book' in notebook.cells[-1].source.split('# 2 Works')[1]
 
 
+def test_chapters_may_lie_in_folders(make_book, tmp_path):
+    text = CHAPTER.replace('(img/', '(../img/')
+    files = {
+        'a_part/one-1.md': f'{text}\nAs :numref:`sec_b` says.\n',
+        'b/one-1.md': '# B\n:label:`sec_b`\n\nAfter :cite:`Doe.1999`.\n',
+        'index.md': '# Book\n\n```toc\na_part/one-1\nb/one-1.md\n```\n',
+    }
+    where = tmp_path / 'build'
+    assert build(make_book('', **files), where)
+    page = (where / 'html/a_part/one-1.html').read_text()
+    assert 'src="../_images/a.svg"' in page
+    assert 'href="../b/one-1.html#sec-b"' in page
+    notebook = nbformat.read(where / 'notebooks/a_part/one-1.ipynb', 4)
+    nbformat.validate(notebook)
+    source = notebook.cells[0].source
+    (file,) = re.findall(r'!\[One.\]\((.*)\)', source)
+    assert (where / 'notebooks/a_part' / file).exists()
+    assert '[Section 2](../b/one-1.ipynb)' in notebook.cells[2].source
+    files['b/one-1.md'] += '\n![Gone.](img/a.svg)\n'
+    with pytest.raises(BookError, match=r'/b/one-1\.md:\d+: .*b/img/a\.svg'):
+        build(make_book('', **files), where)
+
+
 def test_nothing_is_rendered_twice(make_book, tmp_path):
     folder = make_book(CHAPTER)
     where = tmp_path / 'build'

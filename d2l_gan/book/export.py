@@ -5,7 +5,6 @@ import builtins
 import dataclasses
 import hashlib
 import io
-import itertools
 import re
 import symtable
 import tokenize
@@ -24,7 +23,6 @@ NAMED = re.compile(r'^(?:async def |def |class |)(\w+)(?: =|[(:])', re.M)
 SAVE = re.compile(r'# *@save\b')
 RUNS_PYTHON = re.compile(r'\A%%(time|capture|prun)\b.*')
 SAVED = (*BLOCKS, *IMPORTS, ast.Assign, ast.AnnAssign)
-STRINGS = 'STRING', 'FSTRING_MIDDLE'
 KNOWN = {'__name__', '__file__', '__doc__', *dir(builtins)}
 HEADER = '''\
 """{title}, as {path} teaches it.
@@ -36,9 +34,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 # Its text below this line has the SHA-256 {digest}.
 
 {body}'''
-DIGEST = re.compile(
-    r'^# Its text below this line has the SHA-256 (\w+)\.\n\n', re.M
-)
+DIGEST = re.compile(r'^# Its text below .* SHA-256 (\w+)\.\n\n', re.M)
 
 
 def export(book, check=False):
@@ -57,7 +53,7 @@ def export(book, check=False):
             hand since it was made (the change would be lost); with `check`,
             if a module is out of date, naming the functions that differ.
     """
-    origin, texts = {}, {}
+    origin, changed = {}, {}
     # All texts first: an error in one chapter leaves every module alone.
     for chapter in book.chapters:
         for name, line in _saved_names(_saved_cells(chapter)):
@@ -66,24 +62,21 @@ def export(book, check=False):
                 raise chapter.error(line, f'{told}: rename one of the two')
             origin[name] = f'{chapter.path}:{line}'
         text = module_text(book, chapter)
-        if text:
-            texts[book.library / f'{book.modules[chapter.name]}.py'] = text
-    changed = {}
-    for path, text in texts.items():
-        old = path.read_text(encoding='utf-8') if path.exists() else None
-        if old == text:
+        path = book.library / f'{book.modules.get(chapter.name)}.py'
+        old = path.read_text(encoding='utf-8') if path.exists() else ''
+        if text in ('', old):
             continue
-        changed[path] = text
-        names = _differing(old or '', text)
+        names = _differing(old, text)
         if check:
             told = f'is not what its chapter makes (differs in: {names})'
             raise BookError(f'{path}: {told}; run `make lib`')
-        if old is not None and not _untouched(old):
+        if old and not _untouched(old):
             raise BookError(
                 f'{path}: was changed by hand (differs from its chapter in: '
                 f'{names}), and making it anew would lose that. Move the '
                 'change into the chapter, then delete this file'
             )
+        changed[path] = text
     for path, text in changed.items():
         write_text(path, text)
     return list(changed)
@@ -118,30 +111,33 @@ def module_text(book, chapter):
         told += f' `{chapter.name} = <module>` under [modules]'
         raise chapter.error(first, told)
     imports, used = _imports(chapter), set()
-    names = [name for name, _ in _saved_names(saved)]
+    names = {name for name, _ in _saved_names(saved)}
     for _, node, _ in saved:
         if isinstance(node, IMPORTS):
             used.update(_names(node))
-    exported = sorted([*names, *used], key=_rank)
+    exported = map(repr, sorted(names | used, key=_rank))
     for cell, *_ in saved:
         for line, name in _free_names(cell):
-            if name not in names and name not in imports:
+            if name not in names | imports.keys():
                 told = f'the saved code uses `{name}`, which is neither saved'
                 raise chapter.error(line, f'{told} nor imported here')
             used.add(name)
     head = _import_block(imports, used)
-    exported = _wrapped('__all__ = ', '[]', list(map(repr, exported)))
-    body = '\n\n\n'.join([exported, *_blocks(chapter, saved)]) + '\n'
-    body = f'{head}\n\n{body}' if head else body
-    path = f'{book.folder.name}/{chapter.path.name}'
+    blocks, trees = _blocks(chapter, saved)
+    parts = f'__all__ = [\n{_lines(exported)}]', *blocks
+    body = f'{head}\n\n'.lstrip() + '\n\n\n'.join(parts) + '\n'
+    path = _path(chapter)
     title, digest = _escaped(chapter.title), _digest(body)
     text = HEADER.format(title=title, path=path, digest=digest, body=body)
-    try:
-        compile(text, path, 'exec')
-    except SyntaxError as error:
-        told = f'what is saved from here on makes no module: {error.msg}'
-        raise chapter.error(first, told) from None
+    if not _defines(text, trees):
+        told = 'what is saved from here on makes no module'
+        raise chapter.error(first, told)
     return text
+
+
+def _path(chapter):
+    """The path of a chapter, seen from the folder around its book."""
+    return '/'.join(chapter.path.parts[-2 - chapter.name.count('/') :])
 
 
 def _escaped(text):
@@ -160,72 +156,69 @@ def _untouched(text):
 
 def _differing(old, new):
     """The names of the top-level blocks that two modules do not share."""
-    blocks = [block for text in (new, old) for block in text.split('\n\n\n')]
-    changed = '\n'.join(x for x in blocks if blocks.count(x) == 1)
-    names = dict.fromkeys(NAMED.findall(changed))
-    names.pop('__all__', None)
-    return ', '.join(names) or 'the header'
+    changed = {*old.split('\n\n\n')} ^ {*new.split('\n\n\n')}
+    names = {*NAMED.findall('\n'.join(changed))} - {'__all__'}
+    return ', '.join(sorted(names)) or 'the header'
 
 
 def _parse(chapter, cell, saved=False):
     """The syntax tree of a cell; a saved one is to be plain Python."""
-    # The cell below these runs, too, and what it imports is there.
-    source = RUNS_PYTHON.sub('', cell.source)
-    source = TransformerManager().transform_cell(source)
-    lines = source.rstrip('\n').split('\n')
-    pairs = itertools.zip_longest(cell.source.split('\n'), lines)
-    foreign = [i for i, (own, made) in enumerate(pairs, 1) if own != made]
-    if saved and foreign:
-        told = 'this is for IPython, and what is saved is plain Python'
-        raise chapter.error(cell.at(foreign[0]), told)
+    source, told = cell.source, 'what is saved is plain Python, and this'
+    if not saved:
+        # The cell below these runs, too, and what it imports is there.
+        source, told = RUNS_PYTHON.sub('', source), 'this code'
+        source = TransformerManager().transform_cell(source)
     try:
-        tree = ast.parse(source)
         if saved:
-            compile(tree, str(chapter.path), 'exec')
+            compile(source, str(chapter.path), 'exec')
+        return ast.parse(source)
     except (SyntaxError, ValueError) as error:
         line = cell.at(getattr(error, 'lineno', None) or 1)
-        told = f'this code does not parse: {error.args[0]}'
+        told = f'{told} does not parse: {error.args[0]}'
         raise chapter.error(line, told) from None
-    return tree
 
 
 def _saved_cells(chapter):
     """Triples of a cell marked `#@save`, its one node, and that one's class.
 
-    The class is that of `@add_to_class(A)`, which is left out of both: in the
-    module the function stands in the class.
+    The mark is left out of the cell. The class is that of `@add_to_class(A)`,
+    which is left out of both: in the module the function stands in the class.
     """
     for cell in chapter.code:
-        marked = SAVE.search(cell.source)
+        before, *marked = SAVE.split(cell.source, 1)
         if not marked:
             continue
-        line = cell.source.count('\n', 0, marked.start()) + 1
-        if line > 1:
+        if '\n' in before:
             told = '#@save belongs on the first line of a cell'
-            raise chapter.error(cell.at(line), told)
+            raise chapter.error(cell.at(before.count('\n') + 1), told)
         body = _parse(chapter, cell, saved=True).body
         if len(body) != 1:
             line = cell.at(body[1].lineno if body else 1)
             told = f'one top-level block, and this one has {len(body)}'
             raise chapter.error(line, f'a #@save cell holds {told}: split it')
         (node,) = body
-        if not isinstance(node, SAVED):
-            told = 'only functions, classes, constants and imports'
+        if not isinstance(node, SAVED) or '*' in _names(node):
+            told = 'only functions, classes, constants and imports of names'
             raise chapter.error(cell.at(node.lineno), f'{told} can be saved')
-        owner = _class_of(node)
+        lines = cell.source.split('\n')
+        lines[0] = before.rstrip()
+        first = next(iter(getattr(node, 'decorator_list', ())), None)
+        owner = first and ADD_TO_CLASS.fullmatch(ast.unparse(first))
         if owner:
-            lines = cell.source.split('\n')
+            _check_method(chapter, cell, node)
             end = node.decorator_list.pop(0).end_lineno
             lines[:end] = [''] * end
-            cell = dataclasses.replace(cell, source='\n'.join(lines))
-        yield cell, node, owner
+        cell = dataclasses.replace(cell, source='\n'.join(lines))
+        yield cell, node, owner and owner[1]
 
 
-def _class_of(node):
-    """The class that a function under `@add_to_class(A)` is a method of."""
-    first = next(iter(getattr(node, 'decorator_list', ())), None)
-    match = first and ADD_TO_CLASS.fullmatch(ast.unparse(first))
-    return match and match[1]
+def _check_method(chapter, cell, node):
+    """Refuse private names, which Python changes within a class only."""
+    for leaf in ast.walk(node):
+        name = getattr(leaf, 'attr', getattr(leaf, 'id', ''))
+        if re.match(r'__(?!.*__$)', name):
+            told = f'`{name}` is another name within a class: rename it'
+            raise chapter.error(cell.at(leaf.lineno), told)
 
 
 def _names(node):
@@ -251,26 +244,24 @@ def _saved_names(saved):
 
 
 def _blocks(chapter, saved):
-    """The texts of the saved blocks, methods within their classes."""
+    """The texts and trees of the saved blocks, methods in their classes."""
     texts, trees = {}, {}
-    where = f'Taught in {chapter.path.parent.name}/{chapter.path.name}'
-    for cell, node, name in saved:
+    for cell, node, owner in saved:
         if isinstance(node, IMPORTS):
             continue
-        if name is None:
-            name = next(iter(_names(node)), cell.line)
-            told = f'{where}, "{_section(chapter, cell)}".'
-            texts[name], trees[name] = _block(cell, node, told), node
-        elif name in texts:
+        line = cell.at(node.lineno)
+        name = owner or next(iter(_names(node)), line)
+        if owner is None:
+            where = f'{_path(chapter)}, "{_section(chapter, cell)}"'
+            texts[name] = _block(cell, node, f'Taught in {where}.')
+            trees[name] = node
+        elif isinstance(trees.get(name), ast.ClassDef):
             texts[name] += f'\n\n{_method(cell, node, texts[name])}'
             trees[name].body.append(node)
         else:
             told = f'no class `{name}` was saved before this method of it'
-            raise chapter.error(cell.at(node.lineno), told)
-        if not _defines(texts[name], trees[name]):
-            told = 'a saved cell cannot be written like this: give its body'
-            raise chapter.error(cell.line, f'{told} lines of its own')
-    return texts.values()
+            raise chapter.error(line, told)
+    return texts.values(), trees.values()
 
 
 def _block(cell, node, where):
@@ -278,37 +269,35 @@ def _block(cell, node, where):
 
     That ends its docstring, or is one, in the text and in the node.
     """
-    lines = cell.source.split('\n')
-    lines[0] = SAVE.split(lines[0])[0].rstrip()
-    source = '\n'.join(lines)
     if not hasattr(node, 'body'):
-        return source.strip()
+        return cell.source.strip()
 
-    def offset(line, column):
-        start = len('\n'.join([*lines[: line - 1], '']))
-        return start + len(lines[line - 1].encode()[:column].decode())
+    def before(line, column):
+        lines = cell.source.split('\n')[:line]
+        lines[-1] = lines[-1].encode()[:column].decode()
+        return '\n'.join(lines)
 
     first = node.body[0]
-    start = end = offset(first.lineno, first.col_offset)
+    head = before(first.lineno, first.col_offset)
     if getattr(first, 'decorator_list', ()):
         name = first.decorator_list[0]
-        end = offset(name.lineno, name.col_offset)
-        start = end = source.rindex('@', 0, end)
-    head, indent = source[:start], source[:start].rpartition('\n')[2]
-    if indent.strip():
-        # The body stands behind the colon: give it lines of its own.
-        indent = ' ' * 4
-        head = f'{head.rstrip()}\n{indent}'
+        head = before(name.lineno, name.col_offset).rpartition('@')[0]
+    rest = cell.source[len(head) :]
+    own_line = re.search(r'(?<!\\)\n([ \t]*)$', head)
+    indent = own_line[1] if own_line else ' ' * 4
+    if not own_line:
+        # The body stands behind the colon.
+        head = head.rstrip(' \t\\\n') + f'\n{indent}'
     doc = ast.get_docstring(node, clean=False)
     if doc is None:
-        made = f'"""{_escaped(where)}"""\n{indent}'
+        rest = f'\n{indent}{rest}'
     else:
-        made = _escaped(f'{doc.rstrip()}\n\n{indent}{where}\n{indent}')
-        made = f'"""{made}"""'
-        end = offset(first.end_lineno, first.end_col_offset)
+        where = f'{doc.rstrip()}\n\n{indent}{where}\n{indent}'
+        end = before(first.end_lineno, first.end_col_offset)
+        rest = cell.source[len(end) :]
         node.body.pop(0)
-    node.body.insert(0, ast.Expr(ast.Constant(f'{doc or ""} {where}')))
-    return (head + made + source[end:]).strip()
+    node.body.insert(0, ast.Expr(ast.Constant(where)))
+    return f'{head}"""{_escaped(where)}"""{rest}'.strip()
 
 
 def _method(cell, node, within):
@@ -319,7 +308,7 @@ def _method(cell, node, within):
     fixed = set()  # the lines that begin within a string
     for token in tokenize.generate_tokens(io.StringIO(cell.source).readline):
         kind, line = tokenize.tok_name[token.type], token.start[0]
-        if kind in STRINGS and line not in docs:
+        if kind in ('STRING', 'FSTRING_MIDDLE') and line not in docs:
             fixed.update(range(line + 1, token.end[0] + 1))
     lines = [
         indent + line if line.strip() and number not in fixed else line
@@ -332,12 +321,14 @@ def _has_docstring(node):
     return isinstance(node, BLOCKS) and ast.get_docstring(node) is not None
 
 
-def _defines(text, tree):
-    """Whether a text defines what a tree does, down to docstrings' blanks."""
+def _defines(text, trees):
+    """Whether a module ends in these trees, down to docstrings' blanks."""
     try:
-        return list(map(_dump, ast.parse(text).body)) == [_dump(tree)]
+        compile(text, '<module>', 'exec')
     except (SyntaxError, ValueError):
         return False
+    dumps = list(map(_dump, ast.parse(text).body))
+    return dumps[len(dumps) - len(trees) :] == list(map(_dump, trees))
 
 
 def _dump(tree):
@@ -374,25 +365,21 @@ def _import_block(imports, used):
                 modules.setdefault(module, set()).add(text)
     lines = [f'import {text}' for text in sorted(modules.pop('', ()))]
     for module, texts in sorted(modules.items()):
-        line = _wrapped(f'from {module} import ', '()', sorted(texts))
+        line = f'from {module} import {", ".join(sorted(texts))}'
+        if len(line) > 79:
+            line = f'from {module} import (\n{_lines(sorted(texts))})'
         lines.insert(0 if module == '__future__' else len(lines), line)
     return '\n'.join(lines)
+
+
+def _lines(names):
+    return ''.join(f'    {name},\n' for name in names)
 
 
 def _rank(name):
     """Constants first, then classes, then functions, as linters have it."""
     constant = name.isupper() and len(name) > 1
     return (not constant, not name[0].isupper(), name)
-
-
-def _wrapped(start, brackets, names):
-    """`start` and the names, on one line if it fits (PEP 8's 79)."""
-    opening, closing = brackets if brackets == '[]' else ('', '')
-    line = f'{start}{opening}{", ".join(names)}{closing}'
-    if len(line) <= 79:
-        return line
-    names = ''.join(f'    {name},\n' for name in names)
-    return f'{start}{brackets[0]}\n{names}{brackets[1]}'
 
 
 def _free_names(cell):
@@ -405,7 +392,7 @@ def _free_names(cell):
         free |= {
             s.get_name()
             for s in table.get_symbols()
-            if s.is_referenced() and (table is top or s.is_global())
+            if s.is_referenced() and s.is_global()
         }
     return sorted(
         (cell.at(node.lineno), node.id)
@@ -416,5 +403,6 @@ def _free_names(cell):
 
 def _section(chapter, cell):
     """The title of the section that a cell stands in."""
-    titles = [t for _, t, line in chapter.headings if line < cell.line]
+    headings = chapter.tokens('heading_open')
+    titles = [token.content for line, token in headings if line < cell.line]
     return titles[-1] if titles else chapter.title

@@ -9,13 +9,14 @@ import re
 
 __all__ = ['INLINE_MARKS', 'parse']
 
-MARK = re.compile(r':([\w-]+):(?:(`{1,2})([^`]+)\2)?\s*$')
+MARK = re.compile(r':([\w-]+(?=:`)|\w+_tab):(?:(`{1,2})([^`]+)\2)?\s*$')
 INLINE_MARKS = {'cite', 'citep', 'citet', 'eqref', 'numref', 'ref'}
 EQUATION = re.compile(
     r'(?ms)\$\$((?:(?!\$\$).)+)\$\$[ \t]*(?::eqlabel:`([^`]+)`)?[ \t]*$'
 )
 
 
+@functools.cache
 def parse(text):
     """The tokens of markdown-it for a text, those of d2l among them.
 
@@ -47,12 +48,7 @@ def _parser():
 def _mark(state, line, end, silent):
     start = state.bMarks[line] + state.tShift[line]
     match = MARK.match(state.src[start : state.eMarks[line]])
-    if (
-        not match
-        or state.is_code_block(line)
-        or match[1] in INLINE_MARKS
-        or (match[3] is None and not match[1].endswith('_tab'))
-    ):
+    if not match or state.is_code_block(line) or match[1] in INLINE_MARKS:
         return False
     if not silent:
         _push(state, 'mark', line, line + 1, match[1], match[3] or '')
@@ -69,7 +65,7 @@ def _equation(state, line, end, silent):
         last = line + match[0].count('\n') + 1
         _push(state, 'equation', line, last, '', match[1])
         if match[2]:
-            _push(state, 'mark', last - 1, last, 'eqlabel', match[2])
+            _push(state, 'mark', last, last, 'eqlabel', match[2])
     return bool(match)
 
 

@@ -5,9 +5,12 @@ notebooks. What is numbered is numbered here, for both.
 """
 
 import collections
+import itertools
 import json
 import re
+import urllib.parse
 from dataclasses import dataclass, field
+from os.path import dirname, relpath
 
 from d2l_gan.book.markdown import INLINE_MARKS, parse
 
@@ -30,7 +33,6 @@ SLIDE = re.compile(
     r'|\[~~.+?~~\]|\(~~.+?~~\)',
     re.S | re.M,
 )
-IMAGE = re.compile(r'!\[(.*)\]\(<?([^\s>]+?)>?(?:\s+"[^"]*")?\)', re.S)
 PREFIX = re.compile(r'(?:[ >]|[-*+] |\d+[.)] )*')
 BEHIND = {
     'label': ('Section', 'Figure', 'Table'),
@@ -38,7 +40,6 @@ BEHIND = {
     'height': ('Figure',),
     'eqlabel': ('Equation',),
 }
-INNER = {'inline', 'thead_open', 'tbody_open', 'tr_open', 'th_open', 'td_open'}
 FENCES = {'toc': '{toctree}', 'eval_rst': '{eval-rst}'}
 
 
@@ -58,11 +59,8 @@ class Block:
     first: int
     last: int
     line: int
-    marks: dict = field(default_factory=dict)
-
-    @property
-    def label(self):
-        return self.marks.get('label') or self.marks.get('eqlabel')
+    label: str = ''
+    sizes: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -100,8 +98,11 @@ def number(book):
     numbers, counts = Numbers({}, {}, {}, {}), collections.Counter()
     for chapter in book.chapters:
         path = []  # the levels and numbers of the sections that are open
-        for block in _numbered(chapter):
+        blocks = (_blocks(chapter, cell)[1] for cell in chapter.text)
+        for block in itertools.chain(*blocks):
             label, section, depth = block.label, block.kind == 'Section', 1
+            if not (label or section):
+                continue
             if section:
                 path = [pair for pair in path if pair[0] < block.body]
                 depth = len(path)
@@ -124,14 +125,6 @@ def number(book):
     return numbers
 
 
-def _numbered(chapter):
-    """The blocks of a chapter that are to have a number."""
-    for cell in chapter.text:
-        for block in _blocks(chapter, cell)[1]:
-            if block.label or block.kind == 'Section':
-                yield block
-
-
 def _blocks(chapter, cell):
     """The lines of a text, without what is for slides, and its blocks."""
     source = SLIDE.sub(
@@ -140,13 +133,17 @@ def _blocks(chapter, cell):
     lines, blocks = source.split('\n'), []
     last = None  # the block that a mark may stand behind
     for token in parse(source):
-        if not token.map or token.nesting < 0 or token.type in INNER:
+        # What stands within a block is no other one.
+        if not token.map or (blocks and token.map[0] < blocks[-1].last):
             continue
         line = cell.at(token.map[0] + 1)
         if token.type == 'mark' and token.info in BEHIND:
             if not last or last.kind not in BEHIND[token.info]:
                 raise chapter.error(line, _misplaced(token.info))
-            last.marks[token.info] = token.content
+            if token.info in ('label', 'eqlabel'):
+                last.label = token.content
+            else:
+                last.sizes[token.info] = token.content
             last.last = token.map[1]
         elif token.type == 'table_open' and last and last.body is None:
             last.body = lines[slice(*token.map)]
@@ -176,9 +173,9 @@ def _begun(token, lines):
     if token.type == 'mark' and token.info == 'bibliography':
         return 'References', '', ''
     if token.type == 'paragraph_open':
-        image = IMAGE.fullmatch(text)
-        if image and len(token.children) == 1:
-            return 'Figure', image[1], image[2]
+        if [child.type for child in token.children] == ['image']:
+            image = token.children[0]
+            return 'Figure', image.content, image.attrs['src']
         if text.startswith(':') and not ROLE.match(text):
             return 'Table', ' '.join(text[1:].split()), None
     return None
@@ -219,10 +216,11 @@ def write(chapter, cell, numbers, cite, page):
             told = f':{role}:`{target}` refers to a label that stands nowhere'
             raise chapter.error(line, f'{told} in the book')
         title = numbers.title.get(target) if role == 'ref' else None
-        text, file = title or numbers.text[target], numbers.page[target]
+        text, name = title or numbers.text[target], numbers.page[target]
         if page:
             return f'[{text}](<#{target}>)'
-        return text if file == chapter.name else f'[{text}]({file}.ipynb)'
+        file = relpath(f'{name}.ipynb', dirname(chapter.name))
+        return text if name == chapter.name else f'[{text}]({file})'
 
     def inline(text, first):
         def on_match(match):
@@ -259,9 +257,9 @@ def write(chapter, cell, numbers, cite, page):
         alt = _spoken(block.text, numbers)
         if not page:
             return f'![{alt}]({block.body})\n\n{text}'
-        sizes = {key: block.marks.get(key) for key in ('width', 'height')}
-        options = {'name': label, **sizes, 'align': 'center', 'alt': alt}
-        return _directive('figure', block.body, options, text)
+        options = {'name': label, **block.sizes, 'align': 'center', 'alt': alt}
+        file = urllib.parse.unquote(block.body)
+        return _directive('figure', file, options, text)
 
     def on_fence(block, own):
         if block.text == 'toc' and not page:

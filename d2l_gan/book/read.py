@@ -1,7 +1,6 @@
 """Reads a book written in d2l markdown."""
 
 import configparser
-import functools
 import pathlib
 import re
 from dataclasses import dataclass
@@ -51,14 +50,15 @@ def _cells(*kinds):
 
 @dataclass(frozen=True)
 class Chapter:
-    """A file in d2l markdown, cut into cells."""
+    """A file in d2l markdown, cut into cells.
+
+    `name` is that of the table of contents: the path within the book, without
+    a suffix.
+    """
 
     path: pathlib.Path
+    name: str
     cells: tuple
-
-    @property
-    def name(self):
-        return self.path.stem
 
     text = _cells('text')
     code = _cells('code')
@@ -68,18 +68,16 @@ class Chapter:
 
     @property
     def title(self):
-        titles = [title for level, title, _ in self.headings if level == 1]
-        return titles[0] if titles else self.name
+        headings = self.tokens('heading_open')
+        titles = (token.content for _, token in headings if token.tag == 'h1')
+        return next(titles, self.name)
 
-    @functools.cached_property
-    def headings(self):
-        """Triples of level, title and line of the file."""
-        return [
-            (int(token.tag[1]), token.content, cell.at(token.map[0] + 1))
-            for cell in self.text
-            for token in parse(cell.source)
-            if token.type == 'heading_open' and token.level == 0
-        ]
+    def tokens(self, kind):
+        """Pairs of the line and the token, for all of a kind in the text."""
+        for cell in self.text:
+            for token in parse(cell.source):
+                if token.type == kind and token.level == 0:
+                    yield cell.at(token.map[0] + 1), token
 
     def error(self, line, message):
         return BookError(f'{self.path}:{line}: {message}')
@@ -101,7 +99,7 @@ class Book:
 
     folder: pathlib.Path
     index: Chapter
-    chapters: tuple
+    chapters: list
     title: str
     author: str
     library: pathlib.Path
@@ -127,42 +125,45 @@ def read_book(folder):
     """
     folder = pathlib.Path(folder)
     path = folder / 'config.ini'
-    config = configparser.ConfigParser()
+    config = configparser.ConfigParser(interpolation=None)
     config.optionxform = str  # chapters' names keep their case
     try:
-        if not config.read(path, encoding='utf-8'):
-            told = 'there is no such file; a book needs one, and an index.md'
-            raise BookError(f'{path}: {told}')
+        config.read_string(_text(path))
         project = config['project']
         title, author = project['title'], project['author']
         alone = tuple(project.get('alone', '').split())
         library = (folder / project['library']).resolve()
     except (configparser.Error, KeyError) as error:
         raise BookError(f'{path}: {error}') from error
+    modules = dict(config['modules']) if 'modules' in config else {}
+    if len(set(modules.values())) < len(modules):
+        raise BookError(f'{path}: two chapters cannot have one module')
     index = read_chapter(folder / 'index.md')
     names = _contents(index)
-    chapters = tuple(read_chapter(folder / f'{name}.md') for name in names)
-    modules = dict(config['modules']) if 'modules' in config else {}
+    chapters = [read_chapter(folder / f'{name}.md', name) for name in names]
     return Book(
         folder, index, chapters, title, author, library, modules, alone
     )
 
 
+def _text(path):
+    try:
+        return path.read_text(encoding='utf-8-sig')
+    except (OSError, UnicodeDecodeError) as error:
+        raise BookError(f'{path}: cannot be read: {error}') from error
+
+
 def _contents(index):
-    tables = [
-        token.content.split('\n')
-        for cell in index.text
-        for token in parse(cell.source)
-        if token.type == 'fence' and token.info.strip() == 'toc'
-    ]
+    """The names of the chapters that an index lists."""
+    fences = [token for _, token in index.tokens('fence')]
+    tables = [x.content for x in fences if x.info.strip() == 'toc']
     if len(tables) != 1:
         told = 'a book has one ```toc block, that lists the chapters'
         raise index.error(1, f'{told}, and here are {len(tables)}')
-    names = [name.strip() for name in tables[0]]
-    return [name for name in names if name and not name.startswith(':')]
+    return re.findall(r'^\s*([^:\s].*?)(?:\.md)?\s*$', tables[0], re.M)
 
 
-def read_chapter(path):
+def read_chapter(path, name=None):
     """Cut a file in d2l markdown into cells.
 
     Code stands in fences ```` ```{.python .input} ````. Cells, blocks and
@@ -171,6 +172,7 @@ def read_chapter(path):
 
     Args:
         path: a markdown file.
+        name: of the chapter; that of the file, if `None`.
 
     Returns:
         Chapter
@@ -180,10 +182,7 @@ def read_chapter(path):
             comment is never closed.
     """
     path = pathlib.Path(path)
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise BookError(f'{path}: cannot be read: {error}') from error
+    text = _text(path)
     lines = list(enumerate(text.split('\n'), 1))
     cells, pending, position, tab = [], [], 0, None
     for token in [*parse(text), None]:
@@ -202,7 +201,7 @@ def read_chapter(path):
             cells += _cell('code', lines[first + 1 : last - 1])
     if tab:
         raise BookError(f'{path}:{tab.map[0] + 1}: this tab is never closed')
-    return claims.mark(Chapter(path, tuple(cells)))
+    return claims.mark(Chapter(path, name or path.stem, tuple(cells)))
 
 
 def _is_border(path, token, lines):

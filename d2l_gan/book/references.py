@@ -1,5 +1,6 @@
 """Reads the works that a book cites, and says them as print does."""
 
+import functools
 import re
 
 from pybtex.database import Entry, parse_file
@@ -26,7 +27,6 @@ class References:
 
     def __init__(self, path):
         self.path = path
-        self._entries = None
 
     def cite(self, keys, in_sentence, place, link):
         """The words of a citation.
@@ -43,7 +43,10 @@ class References:
         """
         words = []
         for key in keys:
-            entry = self._entry(key, place)
+            if key not in self._entries:
+                told = f'has no entry {key}, which is cited at {place}'
+                raise BookError(f'{self.path}: {told}')
+            entry = self._entries[key]
             names, year = _names(entry), _words(entry, 'year', 'date')[:4]
             year = year or 'n.d.'
             text = f'{names} ({year})' if in_sentence else f'{names}, {year}'
@@ -65,19 +68,13 @@ class References:
             pairs.append((made.text.render(backend), key))
         return sorted(pairs)
 
-    def _entry(self, key, place):
-        if self._entries is None:
-            try:
-                self._entries = parse_file(
-                    str(self.path), 'bibtex', encoding='utf-8-sig'
-                ).entries
-            except (OSError, UnicodeError, PybtexError) as error:
-                raise BookError(f'{self.path}: {error}') from None
-        if key not in self._entries:
-            raise BookError(
-                f'{self.path}: has no entry {key}, which is cited at {place}'
-            )
-        return self._entries[key]
+    @functools.cached_property
+    def _entries(self):
+        try:
+            read = parse_file(str(self.path), 'bibtex', encoding='utf-8-sig')
+        except (OSError, UnicodeError, PybtexError) as error:
+            raise BookError(f'{self.path}: {error}') from None
+        return read.entries
 
 
 def _people(entry):

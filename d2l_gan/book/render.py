@@ -1,7 +1,6 @@
 """Makes the pages and the notebooks of a book from its chapters."""
 
 import functools
-import hashlib
 import pathlib
 import re
 import shutil
@@ -77,7 +76,7 @@ def render(book, outputs, build, out=sys.stderr):
 def _key(book, outputs):
     """A digest of all that the pages depend on."""
     files = {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path): path.read_bytes().hex()
         for folder in (book.folder, HERE)
         for path in sorted(folder.rglob('*'))
         if path.is_file() and path.suffix != '.pyc'
@@ -93,7 +92,7 @@ def _swap(new, old):
     new.rename(old)
 
 
-def _notebook(chapter, outputs, texts, lexer):
+def _notebook(chapter, outputs, texts):
     """A notebook with the chapter's code and outputs, and other texts.
 
     A text more than the chapter has is a cell at the end.
@@ -107,16 +106,13 @@ def _notebook(chapter, outputs, texts, lexer):
             made.outputs = list(map(nbformat.from_dict, found))
         else:
             made = new.new_markdown_cell(next(texts))
-        made.id = f'{chapter.name}-{i}'
+        made.id = f'cell-{i}'
         cells.append(made)
-    for text in texts:
-        name = f'{chapter.name}-references'
-        cells.append(new.new_markdown_cell(text, id=name))
+    cells += [new.new_markdown_cell(text, id='references') for text in texts]
     kernel = {'name': 'python3', 'display_name': 'Python 3'}
-    metadata = {
-        'kernelspec': {**kernel, 'language': 'python'},
-        'language_info': {'name': 'python', **lexer},
-    }
+    # Its lexer colors `%time` and `!ls`, too.
+    language = {'name': 'python', 'pygments_lexer': 'ipython3'}
+    metadata = {'kernelspec': kernel, 'language_info': language}
     return nbformat.writes(new.new_notebook(cells=cells, metadata=metadata))
 
 
@@ -136,16 +132,17 @@ def _sphinx(book, draft):
 def _in_chapters(book, told, folder):
     """Sphinx's words with places in the chapters, not in the notebooks."""
     told = told.replace(f'{folder}/source/', f'{book.folder.name}/')
-    cells = {chapter.name: chapter.shown for chapter in book.chapters}
+    shown = {chapter.name: chapter.shown for chapter in book.chapters}
 
     def place(match):
         # MyST-NB counts a notebook's lines as 10000 * cell + line.
         cell, line = divmod(int(match[2]), 10000)
-        if match[1] not in cells or not 0 < cell <= len(cells[match[1]]):
+        if not 0 < cell <= len(shown[match[1]]):
             return match[0]
-        return f'{match[1]}.md:{cells[match[1]][cell - 1].line + line - 1}'
+        return f'{match[1]}.md:{shown[match[1]][cell - 1].line + line - 1}'
 
-    return re.sub(r'([\w-]+)\.ipynb:(\d+)', place, told)
+    names = '|'.join(map(re.escape, shown))
+    return re.sub(rf'\b({names})\.ipynb:(\d+)', place, told)
 
 
 def _written(book, outputs):
@@ -156,11 +153,8 @@ def _written(book, outputs):
     for chapter in book.chapters:
         for page, files in enumerate((notebooks, pages)):
             texts = _texts(chapter, numbers, references, page)
-            # Pages colour `%time` and `!ls`, too.
-            lexer = {'pygments_lexer': 'ipython3'} if page else {}
-            files[f'{chapter.name}.ipynb'] = _notebook(
-                chapter, outputs[chapter.name], texts, lexer
-            )
+            made = _notebook(chapter, outputs[chapter.name], texts)
+            files[f'{chapter.name}.ipynb'] = made
     texts = _texts(book.index, numbers, references, True)
     pages['index.md'] = '\n\n'.join(texts)
     return notebooks, pages
