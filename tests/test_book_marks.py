@@ -48,7 +48,7 @@ def book(make_book):
 def test_numbers_by_hand(book):
     numbers = marks.number(book)
     assert numbers.text == {
-        'sec_one': 'Section 1',
+        'sec_one': 'Chapter 1',
         'fig_a': 'Figure 1.1',
         'eq_a': '(1.1)',
         'tab_a': 'Table 1.1',
@@ -120,7 +120,7 @@ def test_a_reference_to_another_chapter_is_a_link(make_book):
     text = marks.write(
         chapter, chapter.cells[0], marks.number(book), cite, False
     )
-    assert text.startswith('# 2 Two') and '[Section 1](one.ipynb)' in text
+    assert text.startswith('# 2 Two') and '[Chapter 1](one.ipynb)' in text
 
 
 def test_links_go_from_folder_to_folder(make_book):
@@ -140,10 +140,10 @@ def test_links_go_from_folder_to_folder(make_book):
         for chapter in book.chapters[:2]
     )
     assert one.endswith(
-        'Section 1, [Section 2](a/b.ipynb) and [Section 3](a/c.ipynb).'
+        'Chapter 1, [Chapter 2](a/b.ipynb) and [Chapter 3](a/c.ipynb).'
     )
     assert two.endswith(
-        '[Section 1](../one.ipynb), Section 2 and [Section 3](c.ipynb).'
+        '[Chapter 1](../one.ipynb), Chapter 2 and [Chapter 3](c.ipynb).'
     )
 
 

@@ -136,7 +136,7 @@ def test_chapters_may_lie_in_folders(make_book, tmp_path):
     source = notebook.cells[0].source
     (file,) = re.findall(r'!\[One.\]\((.*)\)', source)
     assert (where / 'notebooks/a_part' / file).exists()
-    assert '[Section 2](../b/one-1.ipynb)' in notebook.cells[2].source
+    assert '[Chapter 2](../b/one-1.ipynb)' in notebook.cells[2].source
     files['b/one-1.md'] += '\n![Gone.](img/a.svg)\n'
     with pytest.raises(BookError, match=r'/b/one-1\.md:\d+: .*b/img/a\.svg'):
         build(make_book('', **files), where)

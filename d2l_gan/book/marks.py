@@ -118,9 +118,11 @@ def number(book):
                 told = f'the label {label} stands twice in the book'
                 raise chapter.error(block.line, told)
             if label:
-                equation = block.kind == 'Equation'
-                value = f'({value})' if equation else f'{block.kind} {value}'
-                numbers.text[label] = value
+                kind = block.kind if depth else 'Chapter'
+                equation = kind == 'Equation'
+                numbers.text[label] = (
+                    f'({value})' if equation else f'{kind} {value}'
+                )
                 numbers.page[label] = chapter.name
     return numbers
 
