@@ -26,7 +26,7 @@ from d2l_gan.train import GAUSSIAN
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    monkeypatch.delenv('DATA', raising=False)
+    monkeypatch.delenv('D2L_GAN_DATASET', raising=False)
     return tmp_path
 
 

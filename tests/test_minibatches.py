@@ -228,9 +228,7 @@ def test_more_bytes_than_the_limit_are_not_read_at_once(noise, monkeypatch):
         # Who does not ask gets an array.
         assert isinstance(read_images(noise, 5)[0], numpy.ndarray)
     read = []
-    monkeypatch.setattr(
-        folder, '_read_picture', lambda *args: read.append(args)
-    )
+    monkeypatch.setattr(folder, 'scaled_pixels', read.append)
     load_images(4, noise, 5)
     assert read == []
 
@@ -281,13 +279,13 @@ def test_a_loop_that_is_left_early_ends_its_threads(
     noise, monkeypatch, threads
 ):
     monkeypatch.setattr('d2l_gan.data.minibatches.NUM_AHEAD', 1)
-    read, calls = folder._read_picture, threading.Semaphore(0)
+    read, calls = folder.scaled_pixels, threading.Semaphore(0)
 
     def reading(*args):
         calls.release()
         return read(*args)
 
-    monkeypatch.setattr(folder, '_read_picture', reading)
+    monkeypatch.setattr(folder, 'scaled_pixels', reading)
     for X in load_images(3, noise, 5, in_memory=False):
         assert X.shape == (3, 3, 5, 5)
         # Of the four minibatches, this one and one more are decoded.

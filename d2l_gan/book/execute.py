@@ -124,7 +124,7 @@ def _execute(book, chapter, cache, timeout, out, clients):
 
 
 def _data():
-    return re.sub(r'\W', '_', os.environ.get('DATA') or 'digits')
+    return re.sub(r'\W', '_', os.environ.get('D2L_GAN_DATASET') or 'digits')
 
 
 def _sorted(chapter, outputs):
@@ -189,8 +189,13 @@ def _environment(book, chapter):
     """
     one_thread = chapter.name not in book.alone and threads.cores() > 1
     paths = [str(book.library.parent), os.environ.get('PYTHONPATH')]
+    environment = dict(os.environ)
+    for name in ('D2L_GAN_DATA', 'D2L_GAN_DATASET'):
+        # Chapters run in a folder of their own.
+        if os.path.isdir(environment.get(name, '')):
+            environment[name] = os.path.abspath(environment[name])
     return {
-        **os.environ,
+        **environment,
         'PYTHONPATH': os.pathsep.join(filter(None, paths)),
         'MATPLOTLIBRC': str(MATPLOTLIBRC),
         'SOURCE_DATE_EPOCH': '0',

@@ -7,12 +7,13 @@ lazy         what is decoded as late as somebody asks for it
 minibatches  of images, or of any arrays
 """
 
-from d2l_gan.data.images import load_images, read_images
+from d2l_gan.data.images import class_names, load_images, read_images
 from d2l_gan.data.lazy import LazyImages
 from d2l_gan.data.minibatches import load_array, loader, normalize
 
 __all__ = [
     'LazyImages',
+    'class_names',
     'load_array',
     'load_images',
     'loader',

@@ -54,13 +54,15 @@ def load_array(data_arrays, batch_size, is_train=True):
     return _Minibatches(range(len(arrays[0])), batch_size, is_train, give)
 
 
-def loader(images, labels, batch_size, shuffle=True, kvstore=None):
+def loader(
+    images, labels, batch_size, shuffle=True, kvstore=None, mirror=False
+):
     """Give images as minibatches.
 
     Args:
         images: pixels, as `read_images` gives them.
         labels: one for each image, or `None`.
-        batch_size, shuffle, kvstore: as in `load_images`.
+        batch_size, shuffle, kvstore, mirror: as in `load_images`.
 
     Returns:
         as `load_images` does.
@@ -72,11 +74,17 @@ def loader(images, labels, batch_size, shuffle=True, kvstore=None):
     if labels is not None:
         labels = label_array(labels, len(images))
 
-    def read(indices):
-        return indices, normalize(images[indices])
+    def read(cut):
+        indices, mirrored = cut.T
+        X = normalize(images[indices])
+        X[mirrored > 0] = X[mirrored > 0, ..., ::-1]
+        return indices, X
 
     def give(order):
-        cuts = pieces(order, batch_size)
+        mirrored = numpy.zeros_like(order)
+        if mirror:
+            mirrored = numpy.random.randint(2, size=len(order))
+        cuts = pieces(numpy.stack((order, mirrored), 1), batch_size)
         lazy = isinstance(images, LazyImages)
         # Not into the next epoch: its order is drawn when it begins, or else
         # it would depend on who else draws random numbers in between.
