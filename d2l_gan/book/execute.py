@@ -43,7 +43,8 @@ def cache_key(book, chapter):
         (str(path.relative_to(book.library)), path.read_text('utf-8'))
         for path in files
     ]
-    data = _data(), os.environ.get('D2L_GAN_DATA')
+    data = [os.environ.get(f'D2L_GAN_{name}') for name in ('DATA', 'SIZE')]
+    data.append(_data())
     own = pathlib.Path(__file__).read_text(encoding='utf-8')
     alone = chapter.name in book.alone
     return digest(code, library, platform.python_version(), data, own, alone)
@@ -189,7 +190,8 @@ def _environment(book, chapter):
     """
     one_thread = chapter.name not in book.alone and threads.cores() > 1
     paths = [str(book.library.parent), os.environ.get('PYTHONPATH')]
-    environment = dict(os.environ)
+    # Networks of the book are made for small images.
+    environment = {'D2L_GAN_SIZE': '32', **os.environ}
     for name in ('D2L_GAN_DATA', 'D2L_GAN_DATASET'):
         # Chapters run in a folder of their own.
         if os.path.isdir(environment.get(name, '')):

@@ -21,8 +21,6 @@ from d2l_gan.support.files import expand
 
 __all__ = ['class_names', 'load_images', 'read_images']
 
-# The size of images that have none in common
-SIZE = 64
 # Images that take more bytes together are decoded anew in every epoch. Any
 # computer that trains for long can spare these, and they hold 170 thousand
 # images in colour of the size above.
@@ -97,7 +95,8 @@ def read_images(
             the environment variable D2L_GAN_DATASET says, or else 'digits'.
         size: height and width, at least 1, to which images are scaled. If
             `None`, that of the data set (8 for 'digits', 28 for the two
-            others), and 64 for 'pokemon' and folders.
+            others), and for 'pokemon' and folders what the environment
+            variable D2L_GAN_SIZE says, or else 64.
         train: whether to take the training set of 'mnist' and
             'fashion_mnist', or their test set; the others have none.
         in_memory: whether to decode and scale all images now. If `None`, that
@@ -176,10 +175,17 @@ def _read(name, size, train, fit, skip_damaged):
     elif name in published.MNIST:
         images, labels = published.read_mnist(name, train)
     else:
-        folder = _folder(name)
-        images, labels = folder_images(folder, size or SIZE, fit, skip_damaged)
+        folder, size = _folder(name), size or _default_size()
+        images, labels = folder_images(folder, size, fit, skip_damaged)
         return images, None if name == 'pokemon' else labels
     return _resized(images, size), labels
+
+
+def _default_size():
+    size = os.environ.get('D2L_GAN_SIZE') or '64'
+    if not (size.isdecimal() and int(size)):
+        raise ValueError(f'$D2L_GAN_SIZE is {size!r}, but must be at least 1')
+    return int(size)
 
 
 def _resized(images, size):
