@@ -104,7 +104,7 @@ def test_a_minibatch_unlike_the_first_one(late, shape):
 
 
 def test_a_first_minibatch_without_examples():
-    with pytest.raises(ValueError, match='minibatch 1: .*at least one exam'):
+    with pytest.raises(ValueError, match=r'minibatch 1: .*at least one exam'):
         run(points, data_iter=[np.zeros((0, 2))])
 
 

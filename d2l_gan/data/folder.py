@@ -184,7 +184,8 @@ def _report(folder, num_taken, names, left_out):
         line += f'; left out: {_list(left_out)}'
     if num_left_out > num_taken:
         line += ' (most of them: is this the right folder?)'
-    print(line, file=sys.stderr)
+    # Names may hold bytes that are no text.
+    print(line.encode(errors='backslashreplace').decode(), file=sys.stderr)
 
 
 def _list(counts):
