@@ -128,7 +128,8 @@ def test_folders_in_a_folder_are_classes(tmp_path, capsys):
 
 
 def test_all_that_pillow_reads_is_read(tmp_path, capsys):
-    suffixes = ['bmp', 'gif', 'ico', 'jp2', 'jpg', 'ppm', 'png', 'tga', 'tiff', 'webp']
+    suffixes = ['bmp', 'gif', 'ico', 'jp2', 'jpg', 'ppm', 'png', 'tga']
+    suffixes += ['tiff', 'webp']
     for suffix in suffixes:
         picture(tmp_path / f'1.{suffix}', WHITE, size=(16, 16))
     PIL.Image.new('RGB', (4, 4), WHITE).save(

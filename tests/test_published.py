@@ -278,7 +278,8 @@ def test_a_file_with_another_checksum_is_not_kept(
     with pytest.raises(
         OSError,
         match=f'{address} could not be fetched .*SHA-1 is {sha1(PACKED)}, '
-        f'but must be {checksum}.*: try again, .* into {root}/{name} \\(.D2L_GAN_DATA\\)$',
+        f'but must be {checksum}.*: try again, .* into {root}/{name} '
+        r'\(.D2L_GAN_DATA\)$',
     ):
         read_images(name, train=train)
     assert server.asked == [address]
