@@ -24,8 +24,8 @@ DRAWING = (0, 0, 1)
 MIN_IMAGES = 4
 # More real images than these make a verdict no better, but slow.
 MAX_IMAGES = 20_000
-# Options that change settings of a system
-# Options that are settings of a run, and those of them for images only
+# The options that a run keeps: about images, all of them but settings of the
+# system, and these
 IMAGES_ONLY = ('data', 'size', 'fit', 'mirror', 'skip_damaged')
 ASKED = ('system', 'seed', 'average', *IMAGES_ONLY)
 CHANGES = ('batch_size', 'n', 'latent_dim', 'lr_D', 'lr_G', 'beta1')
@@ -146,13 +146,8 @@ def _begin(options):
     if not options.resume:
         return RunFolder.create(folder, num_epochs=options.epochs, **asked)
     run = RunFolder.open(folder)
-    kept = {
-        'n': None,
-        'batch_size': run.system.batch_size,
-        **run.system.settings,
-        **run.settings['changes'],
-        **run.settings,
-    }
+    kept = {**run.system.settings, **run.settings['changes'], **run.settings}
+    kept.setdefault('batch_size', run.system.batch_size)
     for name, value in asked.items():
         value = resolve(value) if name == 'data' else value
         if value != kept.get(name):
@@ -195,9 +190,7 @@ def _sample(options):
         return 0
     digits = len(str(options.n - 1))
     for i in range(options.n):
-        kind = '' if asked is None else names[asked[i]]
-        if kind:
-            kind = f'-class{kind}' if kind.isdecimal() else f'-{kind}'
+        kind = '' if asked is None else f'-{names[asked[i]]}'
         save_samples(path / f'{i:0{digits}}{kind}.png', examples[i : i + 1])
     print(f'wrote {options.n} images into {path}')
     return 0
@@ -208,11 +201,8 @@ def _evaluate(options):
     num_epochs = run.load_generator()
     examples, labels = run.data
     if len(run.system.shape) == 1:
-        verdict = judge_points(
-            run.system.generator,
-            examples,
-            run.system.settings['latent_dim'],
-        )
+        latent_dim = run.system.settings['latent_dim']
+        verdict = judge_points(run.system.generator, examples, latent_dim)
     else:
         examples, labels = some_of(examples, labels, MAX_IMAGES)
         size = len(examples)

@@ -167,51 +167,20 @@ def _train(option):
         help='of all that is random: the same seed gives the same run '
         '(default: 0)',
     )
-    option(
-        '--batch-size',
-        type=_at_least(1, 2**16),
-        metavar='N',
-        help="images or points in a minibatch (default: the system's; so are "
-        'all that follow)',
-    )
-    option(
-        '--width',
-        type=_at_least(1, 1024),
-        dest='n',
-        metavar='N',
-        help='channels of a convolutional network where it has fewest '
-        '(default: as many as images have pixels in a row)',
-    )
-    option(
-        '--latent',
-        type=_at_least(1, 2**16),
-        dest='latent_dim',
-        metavar='N',
-        help='the length of a latent vector',
-    )
-    for name, whose in (
-        ('--lr', 'both networks'),
-        ('--lr-D', 'the discriminator'),
-        ('--lr-G', 'the generator'),
+    for flag, name, kind, text in (
+        ('--batch-size', 'batch_size', _COUNT, 'examples in a minibatch'),
+        ('--width', 'n', _COUNT, 'channels of a convolutional system'),
+        ('--latent', 'latent_dim', _COUNT, 'the length of a latent vector'),
+        ('--lr', 'lr', _RATE, 'learning rate of both networks'),
+        ('--lr-D', 'lr_D', _RATE, 'that of the discriminator'),
+        ('--lr-G', 'lr_G', _RATE, 'that of the generator'),
+        ('--beta1', 'beta1', _DECAY, "Adam's memory of the gradients"),
     ):
-        option(
-            name,
-            type=_fraction(above=True),
-            dest=name[2:].replace('-', '_'),
-            metavar='RATE',
-            help=f'learning rate of {whose}',
-        )
-    option(
-        '--beta1',
-        type=_fraction(),
-        metavar='B',
-        help="Adam's memory of the gradients",
-    )
+        text += " (default: the system's own)"
+        option(flag, dest=name, type=kind, metavar='N', help=text)
     option(
         '--average',
-        type=_fraction(
-            more='; to leave the number out, write --average behind SYSTEM',
-        ),
+        type=_DECAY,
         nargs='?',
         const=0.999,
         metavar='DECAY',
@@ -317,18 +286,22 @@ def _at_least(low, high=2**32 - 1):
     return integer
 
 
-def _fraction(above=False, more=''):
+def _fraction(low, bound):
     def number(text):
         try:
             value = float(text)
         except ValueError:
             value = -1
-        if not 0 <= value < 1 or (above and value == 0):
+        if not low <= value < 1:
             raise argparse.ArgumentTypeError(
-                f'{text!r} is not a number '
-                + ('above 0 and' if above else 'from 0 to')
-                + f' below 1{more}'
+                f'{text!r} is not a number {bound} to below 1; if none is '
+                'meant, write the option behind SYSTEM'
             )
         return value
 
     return number
+
+
+_COUNT = _at_least(1, 4096)
+_RATE = _fraction(1e-9, 'above 0')
+_DECAY = _fraction(0, 'from 0')

@@ -57,7 +57,7 @@ def folder_images(folder, size, fit='crop', skip_damaged=False):
         raise ValueError(
             f'the folder {folder} holds no images: there must be files that '
             'Pillow reads (.png, .jpg, .webp, ...) in it, or in the folders '
-            f'below. Found: {_list(left_out) or "nothing"}'
+            f'below, and there are {_list(left_out) or "none"}'
         )
 
     def probe(path):
@@ -66,6 +66,7 @@ def folder_images(folder, size, fit='crop', skip_damaged=False):
         except ValueError:
             if not skip_damaged:
                 raise
+            return None
 
     probes = list(ahead(probe, found, 64))
     paths = [path for path, facts in zip(found, probes) if facts]
@@ -83,10 +84,7 @@ def folder_images(folder, size, fit='crop', skip_damaged=False):
     _report(folder, len(paths), names, left_out)
     facts = list(filter(None, probes))
     mode = 'L' if all(_is_grey(mode) for mode, _ in facts) else 'RGB'
-    white = {}
-    for kind, levels in WHITE.items():
-        top = max((top for mode, top in facts if mode[0] == kind), default=0)
-        white[kind] = next((x for x in levels if x >= top), top)
+    white = _white(facts)
 
     def read(i):
         with _naming(paths[i]):
@@ -255,6 +253,15 @@ def _probe(path, decode):
 
 def _is_grey(mode):
     return mode in ('1', 'L', 'LA') or mode[0] in WHITE
+
+
+def _white(facts):
+    """Tell what white is in deep pictures, from what `_probe` gives."""
+    white = {}
+    for kind, levels in WHITE.items():
+        top = max((top for mode, top in facts if mode[0] == kind), default=0)
+        white[kind] = next((x for x in levels if x >= top), top)
+    return white
 
 
 def _flatten(image, mode, white):
