@@ -1,15 +1,22 @@
 # `make` lists the targets. Each of them sets up what it needs by itself.
 
+# These are for the command line of make: other programs' variables of such
+# short names mean something else.
+
 # The images of the book and of `make quality`; see d2l_gan/data.
-DATA ?= digits
-export DATA
+DATA := $(or $(D2L_GAN_DATASET),digits)
+export D2L_GAN_DATASET := $(DATA)
+
+# The build of MXNet that .venv gets when it is made
+MXNET := $(or $(D2L_GAN_MXNET),mxnet)
+export D2L_GAN_MXNET := $(MXNET)
 
 # A Python that has PyTorch; by default, that of .venv-torch if it is there
-TORCH ?=
-export TORCH
+TORCH := $(D2L_GAN_TORCH)
+export D2L_GAN_TORCH := $(TORCH)
 
 # Seconds that one cell of a chapter may take
-TIMEOUT ?= 600
+TIMEOUT := 600
 
 PY := .venv/bin/python
 
@@ -19,8 +26,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
 	    Makefile
 	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv,'
-	@echo 'TORCH=python one that has PyTorch, for bench. DATA=mnist chooses'
-	@echo 'other images for chapter and quality.'
+	@echo 'MXNET=mxnet-cu117 a build of MXNet for GPUs, TORCH=python a Python'
+	@echo 'that has PyTorch, for bench. DATA=mnist, or a folder, chooses other'
+	@echo 'images for chapter and quality.'
 
 chapter: venv ## run what changed in the chapters, make the pages
 	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT)

@@ -1,5 +1,6 @@
 """Installs `d2l_gan`; the book's and the tests' tools are extras."""
 
+import os
 import pathlib
 
 from setuptools import find_packages, setup
@@ -20,7 +21,8 @@ setup(
     # for these versions and runs on NumPy 1 only.
     python_requires='>=3.9,<3.13',
     install_requires=[
-        'mxnet==1.9.1',
+        # Its builds for GPUs have other names, and lie in the same folder.
+        f'{os.environ.get("D2L_GAN_MXNET") or "mxnet"}==1.9.1',
         'numpy<2',
         # Later ones pin a NumPy of 2022, and this one leaves it open.
         'd2l==0.17.0',

@@ -122,7 +122,7 @@ def main():
     )
     parser.add_argument(
         '--data',
-        default=os.environ.get('DATA') or 'digits',
+        default=os.environ.get('D2L_GAN_DATASET') or 'digits',
         help='a data set, or a folder of images',
     )
     parser.add_argument('--size', type=int, default=32, help='of the images')

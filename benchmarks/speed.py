@@ -280,7 +280,8 @@ def main():
     add('--quick', action='store_true',
         help='one process, and nothing about how the cost grows')  # fmt: skip
     add('--torch', metavar='PYTHON',
-        default=os.environ.get('TORCH') or (TORCH if TORCH.exists() else None),
+        default=os.environ.get('D2L_GAN_TORCH')
+        or (TORCH if TORCH.exists() else None),
         help='a Python that has PyTorch')  # fmt: skip
     arguments = parser.parse_args()
     if arguments.quick:

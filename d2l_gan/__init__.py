@@ -24,6 +24,9 @@ threads.prepare()
 # each shape of a minibatch.
 os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 
+# Else what convolutions prepare for each shape is kept for ever.
+os.environ.setdefault('MXNET_MKLDNN_CACHE_NUM', '64')
+
 # A server or the scheduler of a distributed run does not return from the
 # import of MXNet, so that they can be watched only from here on.
 if 'DMLC_ROLE' in os.environ:

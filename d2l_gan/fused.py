@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 84eed824027c0582.
+# Its text below this line has the SHA-256 3c9b13a27e0108f3.
 
 import functools
 import json
@@ -14,7 +14,8 @@ import mxnet as mx
 import numpy
 import pathlib
 from d2l_gan.parallel import DataParallel
-from mxnet import autograd, gluon, np
+from d2l_gan.support import memory
+from mxnet import autograd, gluon, np, npx
 
 __all__ = [
     'BFLOAT16',
@@ -467,6 +468,8 @@ class FusedStep:
 
     Taught in chapters/performance.md, "The Step".
     """
+    max_bound = 3
+
     def __init__(self, otherwise, dtype='float32'):
         if dtype not in ('float32', 'bfloat16'):
             raise ValueError(f"dtype is {dtype!r}, but has to be 'float32' or "
@@ -488,11 +491,17 @@ class FusedStep:
         if [update.trainer for update in self.updates] != trainers:
             self.updates, self.bound = [*map(LeanUpdate, trainers)], {}
         key = X.shape, Z.shape, X.ctx
-        if key not in self.bound or not self.bound[key].is_current():
-            self.bound.pop(key, None)  # Its memory can be used again
-            self.bound[key] = BoundStep(self.symbols, X, Z, net_D, net_G,
-                                        *self.updates, self.rounded)
-        return self.bound[key](X, Z)
+        bound = self.bound.pop(key, None)
+        if not (bound and bound.is_current()):
+            bound = None  # Its memory can be used again
+            for oldest in list(self.bound)[:1 - self.max_bound]:
+                del self.bound[oldest]
+                npx.waitall()  # It may be at work with it
+                memory.give_back()
+            bound = BoundStep(self.symbols, X, Z, net_D, net_G, *self.updates,
+                              self.rounded)
+        self.bound[key] = bound  # The one used last comes last
+        return bound(X, Z)
 
     def _trace(self, X, Z, net_D, net_G, loss):
         self.traced, self.updates = (net_D, net_G, loss), ()

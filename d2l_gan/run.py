@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 877452163d3b4a57.
+# Its text below this line has the SHA-256 d2ecc1d2a5c5f439.
 
 import inspect
 import mxnet as mx
@@ -100,7 +100,7 @@ class Run:
         self.latent, self.data, self.animator = latent, data, animator
         self.seed, self.checkpoint, self.opinions = seed, checkpoint, opinions
         self.devices, self.workers = device_list(device), Workers(kvstore)
-        self.trainers, self.timer = [], d2l.Timer()
+        self.trainers, self.timer, self.kind = [], d2l.Timer(), None
         self.history = {'loss_D': [], 'loss_G': [], 'examples_per_sec': [],
                         'warnings': []}
 
@@ -148,11 +148,12 @@ class Run:
             players = [DataParallel(net, self.devices) for net in players]
 
         def careful_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
-            if not self.losses:
-                self.first = X, Z
-                if not self.timer.times:
-                    self.prepare(X, Z)
-            return step(X, Z, *players, loss, trainer_D, trainer_G)
+            with checks.engine_left_clean():
+                if not self.losses:
+                    self.first = X, Z
+                    if not self.timer.times:
+                        self.prepare(X, Z)
+                return step(X, Z, *players, loss, trainer_D, trainer_G)
 
         return careful_step
 
@@ -190,12 +191,16 @@ class Run:
         num_examples, progress = 0, self.progress
         self.losses = LateLosses(progress.epoch + 1, data_iter, progress.last)
         self.timer.start()
-        for minibatch in data_iter:
-            X = checks.real_examples(minibatch).as_in_ctx(self.devices[0])
-            num_examples += len(X)
-            yield X
-        num_examples, *sums = self.workers.sum(
-            num_examples, *map(sum, zip(*self.losses.read())))
+        with checks.engine_left_clean():
+            for i, minibatch in enumerate(data_iter, 1):
+                X = checks.real_examples(minibatch).as_in_ctx(self.devices[0])
+                self.kind = self.kind or (X.shape[1:], X.dtype)
+                checks.check_like(X, self.kind, (progress.epoch + 1, i))
+                num_examples += len(X)
+                yield X
+            losses = self.losses.read()
+        num_examples, *sums = self.workers.sum(num_examples,
+                                               *map(sum, zip(*losses)))
         for name, total in zip(('loss_D', 'loss_G'), sums):
             self.history[name].append(total / num_examples)
         rate = num_examples / self.timer.stop()

@@ -4,8 +4,10 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 0d6f16e4478cc726.
+# Its text below this line has the SHA-256 35cb43db1348c657.
 
+import functools
+import inspect
 import itertools
 import json
 import math
@@ -89,74 +91,75 @@ DCGAN_SETTINGS = {'batch_size': 64, 'lr_D': 2e-4, 'lr_G': 2e-4, 'beta1': 0.5,
                   'latent_dim': 100}
 
 
-def dcgan_system(image_shape, num_classes):
-    """A DCGAN; see `mlp_system`.
+def dcgan_system(image_shape, num_classes, n=None, **changes):
+    """A DCGAN with `n` channels; see `mlp_system`.
 
     Taught in chapters/comparison.md, "The Systems".
     """
-    n = image_shape[-1]
+    n = n or image_shape[-1]
     return {'net_D': dcgan_discriminator(image_shape, n),
             'net_G': dcgan_generator(image_shape, n),
-            'num_minibatches': 1500, **DCGAN_SETTINGS}
+            'num_minibatches': 1500, **DCGAN_SETTINGS, **changes}
 
 
-def tanh_system(image_shape, num_classes):
+def tanh_system(image_shape, num_classes, n=None, **changes):
     """The one that breaks the rules of the DCGAN; see `mlp_system`.
 
     Taught in chapters/comparison.md, "The Systems".
     """
-    n = image_shape[-1]
+    n = n or image_shape[-1]
     return {'net_D': tanh_discriminator(n),
             'net_G': tanh_generator(image_shape, n),
-            'num_minibatches': 400, **DCGAN_SETTINGS}
+            'num_minibatches': 400, **DCGAN_SETTINGS, **changes}
 
 
-def conditional_system(image_shape, num_classes):
+def conditional_system(image_shape, num_classes, n=None, **changes):
     """A conditional DCGAN; see `mlp_system`.
 
     Taught in chapters/comparison.md, "The Systems".
     """
-    n = image_shape[-1]
+    n = n or image_shape[-1]
     net_G = dcgan_generator(image_shape, n)
     return {'net_D': ConditionalDiscriminator(image_shape, num_classes, n),
             'net_G': ConditionalGenerator(net_G, num_classes),
             'loss': FakeClassLoss(), 'latent': labelled_latent(num_classes),
-            'num_minibatches': 400, **DCGAN_SETTINGS}
+            'num_minibatches': 400, **DCGAN_SETTINGS, **changes}
 
 
-def deligan_system(image_shape, num_classes):
+def deligan_system(image_shape, num_classes, latent_dim=30, **changes):
     """A fully connected GAN with a latent mixture; see `mlp_system`.
 
     Taught in chapters/comparison.md, "The Systems".
     """
-    mixture, net_G = MixtureLatent(50, 30), nn.HybridSequential()
+    mixture, net_G = MixtureLatent(50, latent_dim), nn.HybridSequential()
     net_G.add(mixture, mlp_generator(image_shape, (256,)))
     return {'net_D': mlp_discriminator((256,), leak=0.2), 'net_G': net_G,
             'batch_size': 50, 'num_minibatches': 700, 'lr_D': 1e-3,
-            'lr_G': 1e-3, 'latent_dim': 30, 'beta1': 0.5,
+            'lr_G': 1e-3, 'latent_dim': latent_dim, 'beta1': 0.5,
             'initializer': init.Xavier('gaussian', 'in', 2),
-            'step': alternate(RegularizedUpdate(mixture, 1 / 3))}
+            'step': alternate(RegularizedUpdate(mixture, 1 / 3)), **changes}
 
 
 IMAGE_SYSTEMS = {
-    'mlp-small': lambda *args: mlp_system(*args, 'small'),
-    'mlp-logits': lambda *args: mlp_system(*args, 'logits'),
-    'mlp-deep': lambda *args: mlp_system(*args, 'deep'),
-    'mlp-less-momentum': lambda *args: mlp_system(*args, 'logits', beta1=0.5),
+    'mlp-small': functools.partial(mlp_system, recipe='small'),
+    'mlp-logits': functools.partial(mlp_system, recipe='logits'),
+    'mlp-deep': functools.partial(mlp_system, recipe='deep'),
+    'mlp-less-momentum': functools.partial(mlp_system, recipe='logits',
+                                           beta1=0.5),
     'deligan': deligan_system,
     'dcgan': dcgan_system,
     'tanh-dropout': tanh_system,
     'conditional-dcgan': conditional_system}
 
 
-def gaussian_system(point_shape, num_classes, widths, lr_D, beta1):
+def gaussian_system(point_shape, num_classes, widths, **changes):
     """A linear generator of points.
 
     Args:
         point_shape: (2,).
         num_classes: not used; points have no labels.
         widths: of the discriminator's hidden layers.
-        lr_D, beta1: as in `train`.
+        changes: of the arguments of `train`; `lr_D` and `beta1` at least.
 
     Returns:
         dict: as `mlp_system` does.
@@ -169,23 +172,23 @@ def gaussian_system(point_shape, num_classes, widths, lr_D, beta1):
     net_D.add(nn.Dense(1))
     net_G.add(nn.Dense(*point_shape))
     return {'net_D': net_D, 'net_G': net_G, 'batch_size': 8,
-            'num_minibatches': 2500, 'lr_D': lr_D, 'lr_G': 5e-3,
-            'latent_dim': 2, 'beta1': beta1}
+            'num_minibatches': 2500, 'lr_G': 5e-3, 'latent_dim': 2, **changes}
 
 
 POINT_SYSTEMS = {
-    'gaussian-published': lambda *args: gaussian_system(*args, (5, 3), 0.05,
-                                                        0.9),
-    'gaussian': lambda *args: gaussian_system(*args, (32,), 0.02, 0.5)}
+    'gaussian-published': functools.partial(gaussian_system, widths=(5, 3),
+                                            lr_D=0.05, beta1=0.9),
+    'gaussian': functools.partial(gaussian_system, widths=(32,), lr_D=0.02,
+                                  beta1=0.5)}
 
 
-def judge_points(net_G, points):
+def judge_points(net_G, points, latent_dim=2):
     """Compute how far a linear generator is from the Gaussian of its data.
 
     Args:
-        net_G: maps latent vectors, shape (n, 2), to points, shape (n, 2), by
-            an affine map.
+        net_G: maps latent vectors to points, shape (n, 2), by an affine map.
         points: real ones, a numpy.ndarray of shape (n, 2), n at least 2.
+        latent_dim: the length of a latent vector.
 
     Returns:
         dict: `distance`, the squared Fréchet distance between what it makes
@@ -197,8 +200,8 @@ def judge_points(net_G, points):
 
     Taught in chapters/comparison.md, "The Systems".
     """
-    mean = net_G(np.zeros((1, 2))).asnumpy()
-    axes = net_G(np.eye(2)).asnumpy() - mean
+    mean = net_G(np.zeros((1, latent_dim))).asnumpy()
+    axes = net_G(np.eye(latent_dim)).asnumpy() - mean
     A, b = numpy.array(GAUSSIAN['A']), numpy.array(GAUSSIAN['b'])
     return {'distance': frechet_distance(mean[0], axes.T @ axes, b, A.T @ A),
             'floor': frechet_distance(*moments(points), b, A.T @ A)}
@@ -207,7 +210,7 @@ def judge_points(net_G, points):
 SYSTEMS = {**POINT_SYSTEMS, **IMAGE_SYSTEMS}
 
 
-def read_examples(name, data=None, size=None, in_memory=True):
+def read_examples(name, data=None, size=None, in_memory=True, **options):
     """Read what a system learns from.
 
     Args:
@@ -215,7 +218,7 @@ def read_examples(name, data=None, size=None, in_memory=True):
         data, size: which images, as `name` and `size` in `read_images`; but
             without a `size` they are scaled up to one that suits the
             convolutional systems, the next power of two, at least 16.
-        in_memory: as in `read_images`.
+        in_memory, options: as in `read_images`.
 
     Returns:
         tuple: the examples, a numpy.ndarray, uint8 of shape (n, channels,
@@ -230,10 +233,11 @@ def read_examples(name, data=None, size=None, in_memory=True):
     """
     if name in POINT_SYSTEMS:
         return draw_gaussian().asnumpy(), None
-    images, labels = read_images(data, size, in_memory=in_memory)
+    options['in_memory'] = in_memory
+    images, labels = read_images(data, size, **options)
     suitable = max(16, 2 ** math.ceil(math.log2(images.shape[-1])))
     if size is None and images.shape[-1] != suitable:
-        images, labels = read_images(data, suitable, in_memory=in_memory)
+        images, labels = read_images(data, suitable, **options)
     return images, labels
 
 
@@ -254,6 +258,8 @@ class System:
         num_classes: how many classes there are, 0 without labels.
         average: the decay of an `AveragedStep`, which keeps an average of the
             generators; with `None` there is none.
+        changes: of the settings of its chapter: `batch_size` and arguments of
+            `train`, and `n` if it is convolutional.
 
     Attributes:
         net_D, net_G: the networks that are trained.
@@ -266,16 +272,21 @@ class System:
 
     Raises:
         ValueError: if there is no such system, it cannot make examples of
-            this shape, or `average` is out of range.
+            this shape or has no `n`, or `average` is out of range.
 
     Taught in chapters/comparison.md, "From a Name to Images".
     """
-    def __init__(self, name, shape, num_classes=0, average=None):
+    def __init__(self, name, shape, num_classes=0, average=None, **changes):
         if name not in SYSTEMS:
             raise ValueError(f'there is no system {name!r}, only '
                              f'{", ".join(SYSTEMS)}')
         self.shape, self.num_classes = tuple(shape), num_classes
-        self.settings = SYSTEMS[name](self.shape, num_classes)
+        make = functools.partial(SYSTEMS[name], self.shape, num_classes,
+                                 **changes)
+        if 'n' in changes and 'n' not in inspect.signature(make).parameters:
+            raise ValueError(f'{name} has no width, only convolutional '
+                             'systems have')
+        self.settings = make()
         self.net_D, self.net_G, self.batch_size, self.num_minibatches = (
             self.settings.pop(key)
             for key in ('net_D', 'net_G', 'batch_size', 'num_minibatches'))
@@ -283,20 +294,20 @@ class System:
         self.takes_orders = isinstance(self.net_G, ConditionalGenerator)
         self.generator = self.net_G
         if average is not None:
-            self.generator = SYSTEMS[name](self.shape, num_classes)['net_G']
+            self.generator = make()['net_G']
             self.settings['step'] = AveragedStep(self.generator, average,
                                                  self.settings.get('step'))
         for net in (self.net_D, self.net_G, self.generator):
             net.hybridize()
 
     def minibatches(self, examples, labels=None, batch_size=None,
-                    kvstore=None):
+                    kvstore=None, mirror=False):
         """Give examples as the minibatches that the networks expect.
 
         Args:
             examples, labels: as `read_examples` gives them.
             batch_size: the system's own if `None`.
-            kvstore: as in `load_images`.
+            kvstore, mirror: as in `load_images`; points are not mirrored.
 
         Returns:
             An iterator for `train`, with a length.
@@ -306,7 +317,8 @@ class System:
                 if a system that takes orders gets no labels.
         """
         batch_size = batch_size or self.batch_size
-        data_iter = (loader(examples, labels, batch_size, kvstore=kvstore)
+        data_iter = (loader(examples, labels, batch_size, kvstore=kvstore,
+                            mirror=mirror)
                      if len(self.shape) == 3
                      else load_array((own_share(examples, kvstore),),
                                      batch_size))

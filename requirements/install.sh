@@ -38,6 +38,7 @@ if [ ! -f "requirements/python${version:-}.txt" ]; then
 fi
 lock="python$version"
 ready "$lock" && exit 0
+mxnet=${D2L_GAN_MXNET:-mxnet}
 
 count=$(grep -c '==' "requirements/$lock.txt")
 say "Installing $count packages for Python $version into .venv" \
@@ -54,7 +55,9 @@ else
         "(Debian: apt install python$version-venv), or uv"
     exit 1
 fi
-install -r "requirements/$lock.txt"
+# MXNet's builds for GPUs have other names.
+sed "s/^mxnet==/$mxnet==/" "requirements/$lock.txt" > .venv/packages.txt
+install -r .venv/packages.txt
 install --no-deps --no-build-isolation --editable .
 cp "requirements/$lock.txt" ".venv/.$lock.txt"
 mv ".venv/.$lock.txt" ".venv/$lock.txt"

@@ -56,7 +56,7 @@ def fits(monkeypatch):
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """An empty folder of data sets, and no way to fetch any."""
-    for name in ('DATA', 'XDG_CACHE_HOME'):
+    for name in ('D2L_GAN_DATASET', 'XDG_CACHE_HOME'):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / 'root'
     monkeypatch.setenv('D2L_GAN_DATA', str(folder))

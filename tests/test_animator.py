@@ -257,7 +257,7 @@ def test_points_are_redrawn_as_the_same_artists():
 def test_images_are_shown_in_a_grid():
     animator = Animator(nrows=2)
     for value in (-1, 1):
-        animator.show(None, numpy.full((2, 1, 3, 3), value))
+        animator.show(None, numpy.full((2, 1, 3, 3), float(value)))
         (image,) = animator.axes[1].images
         shown = numpy.asarray(image.get_array())
         assert shown.shape == (3, 7)
@@ -274,7 +274,7 @@ def test_other_shapes_cannot_be_shown(shape):
 def test_tile_by_hand():
     # Three 1x2 images in colour: two rows of three columns would leave a hole
     # of one; the columns are ceil(sqrt(6)) = 3, so there is one row.
-    images = numpy.stack([numpy.full((3, 1, 2), v) for v in (-1, 0, 3)])
+    images = numpy.stack([numpy.full((3, 1, 2), v) for v in (-1.0, 0, 3)])
     grid = tile(images)
     assert grid.shape == (1, 8, 3)
     numpy.testing.assert_array_equal(
@@ -294,6 +294,27 @@ def test_saved_images_are_the_tiled_ones(tmp_path):
 def test_tile_refuses(shape):
     with pytest.raises(ValueError, match='1 or 3 channels'):
         tile(numpy.zeros(shape))
+
+
+def test_pixels_are_shown_as_floats_are():
+    pixels = numpy.array([[[[0, 51], [204, 255]]]], 'uint8')
+    assert tile(pixels).tolist() == pytest.approx(
+        numpy.array([[0, 0.2], [0.8, 1]])
+    )
+    for wrong in (pixels.astype('int64'), pixels * numpy.nan):
+        with pytest.raises(ValueError, match=r'floats in.*or uint8'):
+            tile(wrong)
+
+
+def test_small_pictures_are_enlarged_by_whole_pixels(tmp_path):
+    images = numpy.linspace(-1, 1, 24).reshape(6, 1, 2, 2)
+    for min_width, times in ((0, 1), (11, 1), (12, 2), (600, 55)):
+        save_images(tmp_path / 'a.png', images, min_width)
+        with PIL.Image.open(tmp_path / 'a.png') as image:
+            grid = numpy.asarray(image)
+        plain = numpy.round(255 * tile(images)).astype('uint8')
+        assert plain.shape == (5, 11)
+        assert (grid == plain.repeat(times, 0).repeat(times, 1)).all()
 
 
 def test_a_film_has_the_ground_of_the_page():

@@ -68,7 +68,8 @@ def test_a_short_run(tmp_path):
     script, workload = BENCHMARKS / 'speed.py', 'Gaussian demo'
     status, out, err = python(
         script, '--quick', '--workloads', workload,
-        '--contestants', 'd2l', 'fast', 'torch', cwd=tmp_path, TORCH='',
+        '--contestants', 'd2l', 'fast', 'torch',
+        cwd=tmp_path, D2L_GAN_TORCH='',
     )  # fmt: skip
     assert status == 0, err
     folder = tmp_path / '_build/bench'

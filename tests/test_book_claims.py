@@ -36,7 +36,7 @@ assert min(xs) < 2 < max(xs)
 @pytest.fixture
 def build(make_book, tmp_path, monkeypatch, capsys):
     """Make pages of a chapter; gives the status, the output and the page."""
-    monkeypatch.delenv('DATA', raising=False)
+    monkeypatch.delenv('D2L_GAN_DATASET', raising=False)
 
     def build(chapter):
         folder, where = make_book(chapter), tmp_path / 'build'
@@ -82,7 +82,7 @@ def test_a_build_with_a_claim_that_is_not_true_fails(build):
 def test_with_other_data_a_claim_is_only_reported(build, monkeypatch):
     wrong = CHAPTER.replace('len(xs) == 3', 'len(xs) == 4')
     assert build(wrong)[0] == 1
-    monkeypatch.setenv('DATA', 'mnist')
+    monkeypatch.setenv('D2L_GAN_DATASET', 'mnist')
     status, out, page = build(wrong)
     assert status == 0 and '1 of 2 claims hold' in out
     assert 'with these data: ' in out and 'len(xs) is 3' in out

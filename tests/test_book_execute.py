@@ -65,9 +65,9 @@ def test_outputs_are_tidy_and_remembered(make_book, run, monkeypatch):
     # Prose does not count, code and data set do.
     folder = make_book(CHAPTER.replace('# One', '# Another\n\nNew prose.'))
     assert run(folder)[1] == 0
-    monkeypatch.setenv('DATA', 'mnist')
+    monkeypatch.setenv('D2L_GAN_DATASET', 'mnist')
     assert run(folder)[1] == 2
-    monkeypatch.delenv('DATA')
+    monkeypatch.delenv('D2L_GAN_DATASET')
     assert run(folder)[1] == 0
     folder = make_book(CHAPTER.replace("'two'", "'three'"))
     assert run(folder)[1] == 2

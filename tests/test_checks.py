@@ -83,6 +83,50 @@ def test_an_iterator_of_something_else(minibatch):
         run(points, data_iter=[minibatch])
 
 
+@pytest.mark.parametrize(
+    'late, shape',
+    [
+        (np.zeros((0, 2)), r'\(0, 2\) and type float32'),
+        (np.zeros((4, 3)), r'\(4, 3\) and type float32'),
+        (np.zeros(4), r'\(4,\) and type float32'),
+        (np.zeros(()), r'\(\) and type float32'),
+        (np.zeros((4, 2), dtype='float64'), r'\(4, 2\) and type float64'),
+    ],
+)
+def test_a_minibatch_unlike_the_first_one(late, shape):
+    data_iter = [np.array(points[:4])] * 2 + [late]
+    with pytest.raises(
+        ValueError, match=f'epoch 1, minibatch 3: .*{shape}.*must hold'
+    ):
+        run(points, data_iter=data_iter)
+    npx.waitall()
+    assert len(run(points)['loss_D']) == 2
+
+
+def test_a_first_minibatch_without_examples():
+    with pytest.raises(ValueError, match=r'minibatch 1: .*at least one exam'):
+        run(points, data_iter=[np.zeros((0, 2))])
+
+
+@pytest.mark.parametrize('good', [0, 3])
+def test_an_error_in_a_network_does_not_stay_in_the_engine(good):
+    class Failing(nn.Block):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.calls = nn.Dense(2), 0
+
+        def forward(self, Z):
+            self.calls += 1
+            std = 1 if self.calls <= good else -1
+            # The engine finds out, while others think that all is well.
+            return self.dense(Z) + np.random.normal(0, std, (len(Z), 2))
+
+    with pytest.raises((ValueError, mx.MXNetError)):
+        run(points, net_G=Failing())
+    npx.waitall()
+    assert len(run(points)['loss_D']) == 2
+
+
 def test_data_in_double_precision():
     with pytest.raises(ValueError, match=r"float64.*astype\('float32'\)"):
         run(points.astype('float64'))

@@ -26,7 +26,7 @@ from d2l_gan.train import GAUSSIAN
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    monkeypatch.delenv('DATA', raising=False)
+    monkeypatch.delenv('D2L_GAN_DATASET', raising=False)
     return tmp_path
 
 
@@ -131,8 +131,9 @@ def test_a_run_leaves_settings_history_and_pictures(images, capsys):
         'warnings': 0,
     }  # fmt: skip
     assert numpy.isfinite(history(out)['loss_D']).all()
-    # All 24 images there are, 4 rows of 7 with a line between them
-    assert pixels(out / 'samples.png').shape == (4 * 9 - 1, 7 * 9 - 1)
+    # All 24 images there are, 4 rows of 7 with a line between them; 62 pixels
+    # are 600 when each has become 10.
+    assert pixels(out / 'samples.png').shape == (350, 620)
     assert len(list((out / 'samples').iterdir())) == 3
     curves = pixels(out / 'losses.png')[..., :3].reshape(-1, 3)
     assert len(numpy.unique(curves, axis=0)) > 10
@@ -335,6 +336,17 @@ def test_an_existing_folder_stays_as_it_is(images, capsys):
         ('train DCGAN', 2, "no system 'DCGAN': did you mean 'dcgan'?"),
         ('train xyz', 2, "no system 'xyz': only gaussian-published, "),
         ('train dcgan --epochs 0', 2, 'integer from 1'),
+        ('train dcgan --batch-size 0', 2, 'integer from 1 to 4096'),
+        ('train dcgan --width 1e3', 2, 'integer from 1 to 4096'),
+        ('train mlp-small --width 8', 1, 'mlp-small has no width'),
+        ('train dcgan --latent 0', 2, 'integer from 1 to'),
+        ('train dcgan --lr 0', 2, "'0' is not a number above 0 to below 1"),
+        ('train dcgan --lr-D nan', 2, "'nan' is not a number above 0"),
+        ('train dcgan --beta1 1', 2, "'1' is not a number from 0 to below 1"),
+        ('train dcgan --fit zoom', 2, "choose from 'crop', 'pad', 'stretch'"),
+        ('train gaussian --mirror', 2, 'leave out --mirror'),
+        ('train gaussian --skip-damaged', 2, 'leave out --skip-damaged'),
+        ('train dcgan --data ~nobody/x', 1, "'~nobody/x' is neither"),
         ('train dcgan --average 1', 2, "'1' is not a number from 0 to below"),
         ('train dcgan --average nan', 2, "'nan' is not a number from 0 to"),
         ('train dcgan --seed -1', 2, "'-1' is not an integer from 0 to"),
@@ -400,7 +412,10 @@ def test_a_grid_holds_the_images_that_files_hold(images):
     assert run('sample runs/dcgan-0 -n 11 --seed 7 --out grid.png') == 0
     assert run('sample runs/dcgan-0 -n 11 --seed 7 --out files') == 0
     grid = pixels('grid.png')
-    assert grid.shape == (3 * 9 - 1, 5 * 9 - 1)
+    assert grid.shape == (14 * 26, 14 * 44)
+    enlarged = grid[::14, ::14].repeat(14, axis=0).repeat(14, axis=1)
+    assert (grid == enlarged).all()
+    grid = grid[::14, ::14]
     names = sorted(os.listdir('files'))
     assert names == [f'{i:02}.png' for i in range(11)]
     for i, name in enumerate(names):
@@ -414,14 +429,14 @@ def test_one_can_ask_for_a_class(capsys):
     train = 'train conditional-dcgan --data digits --size 8 --epochs 1 --out c'
     assert run(f'{train} --average') == 0
     assert run('sample c -n 3 --class 7 --out sevens') == 0
-    assert sorted(os.listdir('sevens')) == [f'{i}-class7.png' for i in '012']
-    assert_fails(capsys, 'sample c --class 10', 2, 'only 0 to 9')
+    assert sorted(os.listdir('sevens')) == [f'{i}-7.png' for i in '012']
+    assert_fails(capsys, 'sample c --class 10', 2, "no class '10': did")
     assert_fails(capsys, 'sample c --out sevens', 1, 'not an empty folder')
     # What this generator makes for 7 is not what it makes for 0.
     assert run('sample c -n 3 --class 0 --out naughts') == 0
     seven, naught = (
-        pixels('sevens/0-class7.png'),
-        pixels('naughts/0-class0.png'),
+        pixels('sevens/0-7.png'),
+        pixels('naughts/0-0.png'),
     )
     assert (seven != naught).any()
 
@@ -511,3 +526,140 @@ def test_the_book_takes_its_own_arguments(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'nbclient', None)
     assert run(f'book --chapters {ROOT}/chapters chapter --build b') == 1
     assert 'needs the package nbclient' in capsys.readouterr().err
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Ten reddish pictures of cats, ten bluish ones of dogs."""
+    rng = numpy.random.RandomState(0)
+    for i in range(20):
+        pixels = rng.randint(100, size=(6, 9, 3)).astype('uint8')
+        pixels[..., 0 if i < 10 else 2] += 150
+        path = tmp_path / f'pets/{"cat" if i < 10 else "dog"}/{i}.webp'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(pixels).save(path, lossless=True)
+    return 'pets'
+
+
+def test_one_asks_for_a_class_by_the_name_of_its_folder(classes, capsys):
+    train = f'train conditional-dcgan --data {classes} --size 8 --epochs 2'
+    assert run(f'{train} --width 4 --out c') == 0
+    captured = capsys.readouterr()
+    assert 'pets: took 20 of 20 files, in 2 classes' in captured.err
+    assert 'd2l-gan sample c' in captured.out
+    assert 'd2l-gan evaluate c' in captured.out
+    assert 'd2l-gan train conditional-dcgan --out c --resume' in captured.out
+    for asked in ('dog', '1'):
+        assert run(f'sample c -n 2 --class {asked} --out {asked}') == 0
+        assert sorted(os.listdir(asked)) == ['0-dog.png', '1-dog.png']
+        assert pixels(f'{asked}/0-dog.png').shape == (8, 8, 3)
+    for asked, cure in (('dgo', "did you mean 'dog'?"), ('2', 'only cat, ')):
+        assert_fails(
+            capsys, f'sample c --class {asked}', 2, f'no class {asked!r}', cure
+        )
+
+
+def test_settings_are_in_force_when_a_run_goes_on(classes, capsys):
+    train = f'train dcgan --data {classes} --size 8 --mirror --fit pad'
+    train += ' --batch-size 7 --width 4 --latent 9 --lr 1e-3 --lr-G 2e-3'
+    train += ' --beta1 0.25'
+    assert run(f'{train} --epochs 3 --out whole') == 0
+    assert run(f'{train} --epochs 1 --out parts') == 0
+    assert run('train dcgan --out parts --epochs 3 --resume --lr-D 1e-3') == 0
+    assert small.same(weights('whole'), weights('parts'))
+    trained = RunFolder.open('parts')
+    assert trained.system.batch_size == 7
+    assert trained.settings['fit'] == 'pad' and trained.settings['mirror']
+    told = {
+        'lr_D': 1e-3, 'lr_G': 2e-3, 'beta1': 0.25, 'latent_dim': 9,
+    }  # fmt: skip
+    assert told.items() <= trained.system.settings.items()
+    assert (
+        told.items()
+        <= json.loads(pathlib.Path('parts/settings.json').read_text())[
+            'train'
+        ].items()
+    )
+    # The last layer of the generator has 4 channels to read.
+    assert weights('parts')[-1].shape == (4, 3, 4, 4)
+    for option, name, value in (
+        ('--lr 5e-3', 'lr_D 0.001', '0.005'),
+        ('--batch-size 8', 'batch_size 7', '8'),
+        ('--fit crop', "fit 'pad'", "'crop'"),
+        ('--width 8', 'n 4', '8'),
+    ):
+        assert_fails(
+            capsys,
+            f'train dcgan --out parts --resume {option}',
+            2,
+            f'begun with the {name}, not {value}',
+        )
+    assert run('train gaussian --latent 3 --epochs 1 --out g') == 0
+    assert run('evaluate g') == 0
+
+
+def test_a_damaged_picture_can_be_left_out(classes, capsys):
+    broken = pathlib.Path(classes, 'cat/3.webp')
+    broken.write_bytes(broken.read_bytes()[:99])
+    train = f'train mlp-small --data {classes} --size 8 --epochs 1 --out d'
+    assert_fails(capsys, train, 1, str(broken), '--skip-damaged')
+    assert not pathlib.Path('d').exists()
+    assert run(f'{train} --skip-damaged') == 0
+    assert 'took 19 of 20 files' in capsys.readouterr().err
+    # The run knows that it goes without.
+    assert run('train mlp-small --out d --resume --epochs 2') == 0
+
+
+def test_histories_are_strict_json(tmp_path):
+    (tmp_path / 'grey').mkdir()
+    for i in range(4):
+        PIL.Image.new('L', (8, 8), 99).save(tmp_path / f'grey/{i}.png')
+    # All alike: their spread is 0, and nothing can be divided by it.
+    assert run('train mlp-small --data grey --size 8 --epochs 1 --out n') == 0
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    text = (tmp_path / 'n/history.json').read_text()
+    assert json.loads(text, parse_constant=refuse)['spread'] == [None]
+
+
+def test_a_tilde_is_the_home_everywhere(tmp_path, monkeypatch, images):
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    (tmp_path / 'home').mkdir()
+    (tmp_path / images).rename(tmp_path / 'home/images')
+    train = 'train mlp-small --data ~/images --size 8 --epochs 1'
+    assert run(f'{train} --out ~/run') == 0
+    assert run('sample ~/run --out ~/grid.png') == 0
+    assert {path.name for path in (tmp_path / 'home').iterdir()} == {
+        'images', 'run', 'grid.png'
+    }  # fmt: skip
+    # It may be the name of a folder here, and whose home is not the question.
+    (tmp_path / 'home/images').rename(tmp_path / '~backup')
+    assert len(data.read_images('~backup', 8)[0]) == 24
+    assert not (tmp_path / '~').exists()
+
+
+@pytest.mark.parametrize('size', [64, 128])
+def test_large_images_are_judged(size, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr('d2l_gan.classifier.network.MIN_STEPS', 2)
+    rng = numpy.random.RandomState(0)
+    (tmp_path / 'large').mkdir()
+    for i in range(24):
+        noise = rng.randint(256, size=(20, 30, 3)).astype('uint8')
+        PIL.Image.fromarray(noise).save(tmp_path / f'large/{i}.png')
+    train = f'train dcgan --data large --size {size} --width 2 --epochs 1'
+    assert run(f'{train} --batch-size 24 --out l') == 0
+    assert run('evaluate l') == 0
+    assert 'distance' in capsys.readouterr().out
+    assert run('sample l -n 2 --out two.png') == 0
+    assert pixels('two.png').shape[1] >= 600
+
+
+def test_names_that_cannot_be_printed(images, capsys):
+    name = os.fsencode(images) + b'\xff'
+    os.rename(images, name)
+    line = ['train', 'mlp-small', '--size', '8', '--epochs', '1', '--data']
+    assert main([*line, os.fsdecode(name)]) == 0
+    assert '\\udcff' in capsys.readouterr().out
+    assert RunFolder.open('runs/mlp-small-0').data[0].shape == (24, 1, 8, 8)

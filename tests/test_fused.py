@@ -553,3 +553,16 @@ def test_types_that_cannot_be_had_are_refused(monkeypatch):
     step = FusedStep(adversarial_step, 'bfloat16')
     with pytest.raises(ValueError, match=r'plain steps.*no HybridBlock'):
         train_on(data, plain_block(), step=step)
+
+
+def test_a_step_keeps_the_three_shapes_that_were_used_last():
+    games = Game('DCGAN, grey'), Game('DCGAN, grey')
+    step = FusedStep(refuse)
+    for n in (8, 7, 8, 6, 5, 8, 7):
+        X, Z = games[0].X[:n], games[0].Z[:n]
+        losses = [
+            taken(X, Z, *game.nets, game.loss, *game.trainers)
+            for taken, game in zip((step, adversarial_step), games)
+        ]
+        assert [float(x) for x in losses[0]] == [float(x) for x in losses[1]]
+    assert [shape[0] for shape, _, _ in step.bound] == [5, 8, 7]

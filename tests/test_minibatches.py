@@ -13,9 +13,11 @@ from samples import RED, WHITE, picture, put_mnist
 from d2l_gan.data import (
     LazyImages,
     folder,
+    in_epochs,
     load_array,
     load_images,
     read_images,
+    some_of,
 )
 from d2l_gan.data.lazy import ahead
 from d2l_gan.train import set_seed
@@ -228,9 +230,7 @@ def test_more_bytes_than_the_limit_are_not_read_at_once(noise, monkeypatch):
         # Who does not ask gets an array.
         assert isinstance(read_images(noise, 5)[0], numpy.ndarray)
     read = []
-    monkeypatch.setattr(
-        folder, '_read_picture', lambda *args: read.append(args)
-    )
+    monkeypatch.setattr(folder, 'scaled_pixels', read.append)
     load_images(4, noise, 5)
     assert read == []
 
@@ -281,13 +281,13 @@ def test_a_loop_that_is_left_early_ends_its_threads(
     noise, monkeypatch, threads
 ):
     monkeypatch.setattr('d2l_gan.data.minibatches.NUM_AHEAD', 1)
-    read, calls = folder._read_picture, threading.Semaphore(0)
+    read, calls = folder.scaled_pixels, threading.Semaphore(0)
 
     def reading(*args):
         calls.release()
         return read(*args)
 
-    monkeypatch.setattr(folder, '_read_picture', reading)
+    monkeypatch.setattr(folder, 'scaled_pixels', reading)
     for X in load_images(3, noise, 5, in_memory=False):
         assert X.shape == (3, 3, 5, 5)
         # Of the four minibatches, this one and one more are decoded.
@@ -318,3 +318,37 @@ def test_a_damaged_file_that_is_found_late(noise, threads):
     assert threads() == set()
     broken.write_bytes(whole)
     assert [len(X) for X in data_iter] == [4, 4, 3]
+
+
+@pytest.mark.parametrize(
+    'size, asked, epochs, length',
+    [
+        (29, 1500, 52, 29),  # those of the digits, whole
+        (15, 1200, 80, 15),
+        (938, 400, 4, 100),  # of MNIST no more than are asked for
+        (938, 1500, 15, 100),
+        (938, 7, 1, 7),
+        (938, 150, 2, 75),
+        (1, 3, 3, 1),
+    ],
+)
+def test_a_number_of_minibatches_is_that_number(size, asked, epochs, length):
+    data_iter, num_epochs = in_epochs(range(size), asked)
+    assert (num_epochs, len(data_iter)) == (epochs, length)
+    assert asked <= epochs * length < asked + length
+    for _ in range(2):
+        assert list(data_iter) == list(range(length))
+
+
+def test_a_judge_gets_some_of_many_images():
+    images = numpy.arange(20).reshape(20, 1, 1, 1)
+    lazy = LazyImages(lambda i: images[i], images.shape, '')
+    labels = numpy.arange(20) + 100
+    for source in (images, lazy):
+        some, theirs = some_of(source, labels, 7)
+        assert len(some) == 7 and (some.ravel() + 100 == theirs).all()
+        assert (numpy.diff(theirs) > 0).all() and theirs.max() > 107
+        other, _ = some_of(source, None, 7, seed=1)
+        assert (other != some).any()
+        all_of, none = some_of(source, None, 20)
+        assert (all_of == images).all() and none is None

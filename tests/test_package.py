@@ -77,6 +77,20 @@ def test_the_wheel_holds_what_it_needs(tmp_path):
     assert not any(name.startswith('tests') for name in names)
 
 
+def test_another_build_of_mxnet_can_be_asked_for(tmp_path):
+    for name in ('setup.py', 'pyproject.toml', 'README.md'):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / 'd2l_gan').mkdir()
+    for build, wanted in (('', 'mxnet'), ('mxnet-cu117', 'mxnet-cu117')):
+        status, _, err = python(
+            'setup.py', '--quiet', 'egg_info', cwd=tmp_path,
+            D2L_GAN_MXNET=build,
+        )  # fmt: skip
+        assert status == 0, err
+        needs = (tmp_path / 'd2l_gan.egg-info/requires.txt').read_text()
+        assert re.findall('^mxnet.*', needs, re.M) == [f'{wanted}==1.9.1']
+
+
 def test_code_and_layout_are_as_ruff_wants_them():
     for command in (['check'], ['format', '--check']):
         status, out, err = python('-m', 'ruff', *command, ROOT)

@@ -66,16 +66,24 @@ def tile(images):
     """Lay images out in a grid about twice as wide as high.
 
     Args:
-        images: shape (n, channels, height, width) with 1 or 3 channels, in
-            [-1, 1]; values outside are clipped.
+        images: shape (n, channels, height, width) with 1 or 3 channels; floats
+            in [-1, 1], where values outside are clipped, or uint8.
 
     Returns:
         numpy.ndarray: in [0, 1], shape (rows * (height + 1) - 1,
         columns * (width + 1) - 1), and a last axis of 3 for colour.
 
     Raises:
-        ValueError: if the channels are not 1 or 3, or there is no image.
+        ValueError: if the channels are not 1 or 3, there is no image, or the
+            numbers are of another type, or NaN.
     """
+    if images.dtype == 'uint8':
+        images = images / numpy.float32(127.5) - 1
+    if images.dtype.kind != 'f' or numpy.isnan(images).any():
+        raise ValueError(
+            f'cannot lay out images of type {images.dtype}, or with NaN: they '
+            'have to be floats in [-1, 1], or uint8'
+        )
     n, channels, height, width = images.shape
     if n == 0 or channels not in (1, 3):
         raise ValueError(
@@ -93,16 +101,20 @@ def tile(images):
     return grid[:-1, :-1].squeeze(-1) if channels == 1 else grid[:-1, :-1]
 
 
-def save_images(path, images):
+def save_images(path, images, min_width=0):
     """Save images as one PNG file, laid out as `tile` does.
 
     Args:
         path: the file, which is replaced if it is there.
         images: as for `tile`; numpy.ndarray or mxnet.np.ndarray.
+        min_width: of the picture; each pixel becomes a square of as many as
+            that takes.
 
     Raises:
         ValueError: as `tile` does.
     """
     grid = numpy.round(255 * tile(to_numpy(images))).astype('uint8')
+    times = max(1, math.ceil(min_width / grid.shape[1]))
+    grid = grid.repeat(times, axis=0).repeat(times, axis=1)
     with replacing(path) as draft:
         PIL.Image.fromarray(grid).save(draft, 'png')

@@ -1,7 +1,6 @@
 """A plot that grows while a GAN trains."""
 
 import io
-import pathlib
 import time
 
 import matplotlib
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from d2l_gan.animator.pictures import tile
 from d2l_gan.support.checks import to_numpy
-from d2l_gan.support.files import replacing
+from d2l_gan.support.files import expand, replacing
 
 __all__ = ['Animator']
 
@@ -68,7 +67,7 @@ class Animator:
     ):
         # A figure of our own, unknown to pyplot: no backend shows it twice.
         self.fig = Figure(figsize=figsize)
-        self._path = path and pathlib.Path(path)
+        self._path = path and expand(path)
         formats = self.fig.canvas.get_supported_filetypes()
         if path and self._path.suffix[1:] not in formats:
             raise ValueError(

@@ -8,6 +8,8 @@ from d2l_gan.support.files import replacing
 
 __all__ = ['RunAnimator', 'save_samples']
 
+# Grids of samples are so many pixels wide, or more.
+MIN_WIDTH = 600
 # At least so many pictures of samples does a run leave, epochs permitting.
 NUM_PICTURES = 10
 
@@ -76,11 +78,11 @@ def save_samples(path, fake, real=None):
     Args:
         path: a PNG file.
         fake: images, as in `d2l_gan.animator.save_images`, or points, shape
-            (n, 2).
+            (n, 2). A single image keeps its size.
         real: points to be shown below them; not read for images.
     """
     if fake.ndim == 4:
-        save_images(path, fake)
+        save_images(path, fake, MIN_WIDTH if len(fake) > 1 else 0)
         return
     fig = Figure(figsize=(5, 4))
     panel = fig.subplots()

@@ -1,5 +1,6 @@
 """The command line: `d2l-gan`, or `python -m d2l_gan`."""
 
+import contextlib
 import importlib
 import os
 import sys
@@ -27,6 +28,9 @@ def main(arguments=None):
     if command in DELEGATED:
         module = importlib.import_module(DELEGATED[command][0])
         return module.main(arguments[1:], f'd2l-gan {command}')
+    # Names of files may be more than what can be printed.
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors='backslashreplace')
     options = parse(arguments)
     try:
         # Not above, since it imports MXNet, which takes seconds

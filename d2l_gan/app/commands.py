@@ -3,16 +3,16 @@
 Each takes the options that `parse` gives, and returns the exit status.
 """
 
-import json
 import pathlib
 import sys
 
 from d2l_gan.app.animator import save_samples
 from d2l_gan.app.folder import RunFolder, check_free, describe, resolve
 from d2l_gan.app.options import unknown
+from d2l_gan.data import some_of
 from d2l_gan.evaluate import Judge
 from d2l_gan.parallel import join_workers
-from d2l_gan.support.files import write_text
+from d2l_gan.support.files import write_json
 from d2l_gan.systems import POINT_SYSTEMS, SYSTEMS, System, judge_points
 from d2l_gan.train import set_seed
 
@@ -22,6 +22,13 @@ __all__ = ['COMMANDS']
 DRAWING = (0, 0, 1)
 # Precision and recall need three neighbours, and halves need two images.
 MIN_IMAGES = 4
+# More real images than these make a verdict no better, but slow.
+MAX_IMAGES = 20_000
+# The options that a run keeps: about images, all of them but settings of the
+# system, and these
+IMAGES_ONLY = ('data', 'size', 'fit', 'mirror', 'skip_damaged')
+ASKED = ('system', 'seed', 'average', *IMAGES_ONLY)
+CHANGES = ('batch_size', 'n', 'latent_dim', 'lr_D', 'lr_G', 'beta1')
 # The columns of a list, by the settings in them
 COLUMNS = {
     'batch_size': 'minibatch',
@@ -106,7 +113,12 @@ def _train(options):
         error.filename = error.filename or folder
         raise
     if is_first:
-        print(f'see {folder / "samples.png"} and {folder / "losses.png"}')
+        print(
+            f'see {folder / "samples.png"} and {folder / "losses.png"}; to '
+            f'go on:\n  d2l-gan sample {folder} --out grid.png\n'
+            f'  d2l-gan evaluate {folder}\n  d2l-gan train {options.system} '
+            f'--out {folder} --resume --epochs {2 * num_epochs}'
+        )
     return 0
 
 
@@ -117,17 +129,16 @@ def _begin(options):
     """
     if options.system not in SYSTEMS:
         options.error(unknown('system', options.system, SYSTEMS))
-    asked = {
-        name: value
-        for name, value in vars(options).items()
-        if name in ('system', 'data', 'size', 'seed', 'average')
-        and value is not None
-    }
-    for name in ('data', 'size'):
+    given = {k: v for k, v in vars(options).items() if v is not None}
+    for name in ('lr_D', 'lr_G'):
+        if 'lr' in given:
+            given.setdefault(name, given['lr'])
+    asked = {name: given[name] for name in (*ASKED, *CHANGES) if name in given}
+    for name in IMAGES_ONLY:
         if options.system in POINT_SYSTEMS and name in asked:
             options.error(
                 f'{options.system} learns from points that it draws itself: '
-                f'leave out --{name}'
+                f'leave out --{name.replace("_", "-")}'
             )
     folder = options.out or pathlib.Path(
         'runs', f'{options.system}-{options.seed or 0}'
@@ -135,13 +146,15 @@ def _begin(options):
     if not options.resume:
         return RunFolder.create(folder, num_epochs=options.epochs, **asked)
     run = RunFolder.open(folder)
+    kept = {**run.system.settings, **run.settings['changes'], **run.settings}
+    kept.setdefault('batch_size', run.system.batch_size)
     for name, value in asked.items():
-        given = resolve(value) if name == 'data' else value
-        if given != run.settings[name]:
+        value = resolve(value) if name == 'data' else value
+        if value != kept.get(name):
             options.error(
                 f'the run in {folder} was begun with the {name} '
-                f'{run.settings[name]!r}, not {given!r}: keep it, or name '
-                'another folder by --out'
+                f'{kept.get(name)!r}, not {value!r}: keep it, or name another '
+                'folder by --out'
             )
     run.settings['num_epochs'] = options.epochs or run.settings['num_epochs']
     return run
@@ -149,19 +162,19 @@ def _begin(options):
 
 def _sample(options):
     run = RunFolder.open(options.folder)
-    system, classes = run.system, None
+    system, names = run.system, run.settings['classes']
+    classes = None
     if options.wanted is not None:
         if not system.takes_orders:
             options.error(
                 f'{run.settings["system"]} cannot be asked for a class: '
                 'leave out --class, or train conditional-dcgan'
             )
-        if options.wanted >= system.num_classes:
-            options.error(
-                f'class {options.wanted}: there are only 0 to '
-                f'{system.num_classes - 1}'
-            )
-        classes = [options.wanted] * options.n
+        numbers = {str(k): k for k in range(system.num_classes)}
+        numbers.update({name: k for k, name in enumerate(names)})
+        if options.wanted not in numbers:
+            options.error(unknown('class', options.wanted, names))
+        classes = [numbers[options.wanted]] * options.n
     path = options.out or options.folder / 'sample.png'
     one_picture = path.suffix.lower() == '.png'
     if not one_picture:
@@ -177,7 +190,7 @@ def _sample(options):
         return 0
     digits = len(str(options.n - 1))
     for i in range(options.n):
-        kind = '' if asked is None else f'-class{asked[i]}'
+        kind = '' if asked is None else f'-{names[asked[i]]}'
         save_samples(path / f'{i:0{digits}}{kind}.png', examples[i : i + 1])
     print(f'wrote {options.n} images into {path}')
     return 0
@@ -188,8 +201,10 @@ def _evaluate(options):
     num_epochs = run.load_generator()
     examples, labels = run.data
     if len(run.system.shape) == 1:
-        verdict = judge_points(run.system.generator, examples)
+        latent_dim = run.system.settings['latent_dim']
+        verdict = judge_points(run.system.generator, examples, latent_dim)
     else:
+        examples, labels = some_of(examples, labels, MAX_IMAGES)
         size = len(examples)
         n = options.n or max(MIN_IMAGES, min(size // 2, 5000))
         if not MIN_IMAGES <= n <= size - 2:
@@ -200,9 +215,7 @@ def _evaluate(options):
             )
         set_seed(options.seed, *DRAWING)
         verdict = _judge_images(examples, labels, *run.system.sample(n))
-    write_text(
-        options.folder / 'evaluation.json', json.dumps(verdict, indent=2)
-    )
+    write_json(options.folder / 'evaluation.json', verdict)
     print(
         f'{run.settings["system"]} in {options.folder}, number of epochs: '
         f'{num_epochs}'

@@ -16,15 +16,15 @@ import inspect
 import json
 import math
 import os
-import pathlib
 
 from mxnet import init, npx
 
 import d2l_gan
 from d2l_gan.app.animator import RunAnimator
 from d2l_gan.checkpoint import Checkpoint, save_generator
+from d2l_gan.data import class_names
 from d2l_gan.data.published import NAMES
-from d2l_gan.support.files import write_text
+from d2l_gan.support.files import expand, write_json
 from d2l_gan.systems import POINT_SYSTEMS, System, count_classes, read_examples
 from d2l_gan.train import set_seed, train
 
@@ -39,6 +39,11 @@ SETTINGS = {
     'seed': int,
     'shape': list,
     'num_classes': int,
+    'classes': list,
+    'fit': str,
+    'mirror': bool,
+    'skip_damaged': bool,
+    'changes': dict,
     'average': (int, float, type(None)),
 }
 # So many samples are in a picture, which makes a whole grid of images.
@@ -63,13 +68,14 @@ class RunFolder:
 
     def __init__(self, folder, settings):
         npx.set_np()
-        self.folder, self.settings = pathlib.Path(folder), settings
+        self.folder, self.settings = expand(folder), settings
         self.checkpoint = RunCheckpoint(self.folder / 'checkpoints')
         self.system = System(
             *(
                 settings[name]
                 for name in ('system', 'shape', 'num_classes', 'average')
-            )
+            ),
+            **settings['changes'],
         )
 
     @classmethod
@@ -82,6 +88,10 @@ class RunFolder:
         seed=0,
         num_epochs=None,
         average=None,
+        fit='crop',
+        mirror=False,
+        skip_damaged=False,
+        **changes,
     ):
         """Begin a run. Nothing is written before it trains.
 
@@ -91,28 +101,51 @@ class RunFolder:
             data, size: as in `read_examples`.
             seed: of all that is random.
             num_epochs: as many as the system's chapter takes if `None`.
-            average: as in `System`.
+            fit, skip_damaged: as in `d2l_gan.data.read_images`.
+            mirror: as in `d2l_gan.data.load_images`.
+            average, changes: as in `System`.
 
         Raises:
             FileExistsError: if something is in the folder.
+            ValueError: if the system wants labels and there are none.
             ValueError, OSError: as `read_examples` and `System` do.
         """
         check_free(folder)
         npx.set_np()
-        if size is not None:
-            # Reading and scaling may take long: a size that does not suit
-            # the system is refused before.
-            System(system, (1, size, size), 1)
+        # Reading and scaling may take long: what does not suit the system is
+        # refused before.
+        points = system in POINT_SYSTEMS
+        shape = (2,) if points else (1, size or 16, size or 16)
+        trial = System(system, shape, 1, average, **changes)
+        names = [] if points else class_names(data)
+        if trial.takes_orders and not names:
+            raise ValueError(
+                f'{system} needs labels, and {resolve(data)} has no labels: '
+                'put the pictures of each class into a folder of its own, '
+                f'such as {resolve(data)}/cat/1.png'
+            )
         set_seed(seed)
-        examples, labels = read_examples(system, data, size, in_memory=None)
+        examples, labels = read_examples(
+            system,
+            data,
+            size,
+            in_memory=None,
+            fit=fit,
+            skip_damaged=skip_damaged,
+        )
         settings = {
             'system': system,
-            'data': None if system in POINT_SYSTEMS else resolve(data),
+            'data': None if points else resolve(data),
             'size': size,
             'num_epochs': num_epochs,
             'seed': seed,
             'shape': list(examples.shape[1:]),
             'num_classes': count_classes(labels),
+            'classes': names,
+            'fit': fit,
+            'mirror': mirror,
+            'skip_damaged': skip_damaged,
+            'changes': changes,
             'average': average,
         }
         run = cls(folder, settings)
@@ -133,7 +166,7 @@ class RunFolder:
                 alike.
             ValueError: if its settings cannot be read.
         """
-        folder = pathlib.Path(folder)
+        folder = expand(folder)
         path = folder / 'settings.json'
         try:
             settings = json.loads(path.read_text(encoding='utf-8'))
@@ -174,6 +207,8 @@ class RunFolder:
         examples, labels = read_examples(
             *(self.settings[name] for name in ('system', 'data', 'size')),
             in_memory=None,
+            fit=self.settings['fit'],
+            skip_damaged=self.settings['skip_damaged'],
         )
         found = list(examples.shape[1:]), count_classes(labels)
         kept = self.settings['shape'], self.settings['num_classes']
@@ -192,9 +227,7 @@ class RunFolder:
             'train': describe(self.system),
             'd2l_gan': d2l_gan.__version__,
         }
-        write_text(
-            self.folder / 'settings.json', json.dumps(settings, indent=2)
-        )
+        write_json(self.folder / 'settings.json', settings)
 
     @property
     def num_epochs_done(self):
@@ -212,7 +245,9 @@ class RunFolder:
             ValueError, FloatingPointError: as `d2l_gan.train.train` does.
             OSError: if a file cannot be written.
         """
-        data_iter = self.system.minibatches(*self.data, kvstore=kvstore)
+        data_iter = self.system.minibatches(
+            *self.data, kvstore=kvstore, mirror=self.settings['mirror']
+        )
         shown = next(iter(self.system.minibatches(*self.data, NUM_SHOWN)))
         options = {
             'seed': self.settings['seed'],
@@ -276,9 +311,7 @@ class RunCheckpoint(Checkpoint):
     def save(self, epoch, facts, arrays):
         """Write the file of an epoch, and history.json."""
         super().save(epoch, facts, arrays)
-        write_text(
-            self.folder.parent / 'history.json', json.dumps(facts['history'])
-        )
+        write_json(self.folder.parent / 'history.json', facts['history'])
 
 
 def resolve(data):
@@ -290,10 +323,10 @@ def resolve(data):
     Returns:
         str: a data set's name, or an absolute path.
     """
-    data = os.fspath(data or os.environ.get('DATA') or 'digits')
+    data = os.fspath(data or os.environ.get('D2L_GAN_DATASET') or 'digits')
     if data in NAMES:
         return data
-    return str(pathlib.Path(data).expanduser().resolve())
+    return str(expand(data).resolve())
 
 
 def check_free(folder):
@@ -302,7 +335,7 @@ def check_free(folder):
     Raises:
         FileExistsError: naming what to do.
     """
-    folder = pathlib.Path(folder)
+    folder = expand(folder)
     if (folder / 'settings.json').exists():
         raise FileExistsError(
             f'there is a run in {folder}: --resume goes on with it, --out '

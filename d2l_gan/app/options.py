@@ -6,9 +6,9 @@ Nothing here imports MXNet, which takes seconds: `--help` answers at once.
 import argparse
 import difflib
 import inspect
-import pathlib
 
 import d2l_gan
+from d2l_gan.support.files import expand
 
 __all__ = ['DELEGATED', 'parse', 'unknown']
 
@@ -115,19 +115,43 @@ def _train(option):
       d2l-gan train dcgan --average --out runs/averaged
       d2l-gan train dcgan --data fashion_mnist --epochs 5 --out runs/fashion
       d2l-gan train dcgan --out runs/fashion --epochs 10 --resume
+      d2l-gan train dcgan --data my/pictures --size 64 --mirror
+      d2l-gan train conditional-dcgan --data my/classes --batch-size 32
+
+    Pictures of classes lie in a folder for each class, such as
+    my/classes/cat/1.jpg; the conditional system needs them so.
     """
     option('system', metavar='SYSTEM', help='a name that `d2l-gan list` shows')
     option(
         '--data',
-        help='digits, mnist, fashion_mnist, pokemon, or a folder of PNG and '
-        'JPEG files (default: $DATA, or else digits)',
+        help='digits, mnist, fashion_mnist, pokemon, or a folder of pictures '
+        '(default: $D2L_GAN_DATASET, or else digits)',
     )
     option(
         '--size',
         type=_at_least(1),
         metavar='PIXELS',
         help='scale the images to this height and width (default: their own, '
-        'scaled up to the next power of two, at least 16)',
+        'scaled up to the next power of two, at least 16; 64 for a folder)',
+    )
+    option(
+        '--fit',
+        choices=('crop', 'pad', 'stretch'),
+        help='make pictures square: cut out the middle, add white, or distort '
+        'them (default: crop)',
+    )
+    option(
+        '--mirror',
+        action='store_true',
+        default=None,
+        help='mirror every other image at random, where left and right can '
+        'change places',
+    )
+    option(
+        '--skip-damaged',
+        action='store_true',
+        default=None,
+        help='go on without pictures that cannot be read',
     )
     option(
         '--epochs',
@@ -143,9 +167,20 @@ def _train(option):
         help='of all that is random: the same seed gives the same run '
         '(default: 0)',
     )
+    for flag, name, kind, text in (
+        ('--batch-size', 'batch_size', _COUNT, 'examples in a minibatch'),
+        ('--width', 'n', _COUNT, 'channels of a convolutional system'),
+        ('--latent', 'latent_dim', _COUNT, 'the length of a latent vector'),
+        ('--lr', 'lr', _RATE, 'learning rate of both networks'),
+        ('--lr-D', 'lr_D', _RATE, 'that of the discriminator'),
+        ('--lr-G', 'lr_G', _RATE, 'that of the generator'),
+        ('--beta1', 'beta1', _DECAY, "Adam's memory of the gradients"),
+    ):
+        text += " (default: the system's own)"
+        option(flag, dest=name, type=kind, metavar='N', help=text)
     option(
         '--average',
-        type=_decay,
+        type=_DECAY,
         nargs='?',
         const=0.999,
         metavar='DECAY',
@@ -155,7 +190,7 @@ def _train(option):
     )
     option(
         '--out',
-        type=pathlib.Path,
+        type=expand,
         metavar='FOLDER',
         help='where the run is kept; must not hold anything yet (default: '
         'runs/SYSTEM-SEED)',
@@ -175,6 +210,7 @@ def _sample(option):
       d2l-gan sample runs/dcgan-0                     # runs/dcgan-0/sample.png
       d2l-gan sample runs/dcgan-0 -n 900 --out images # images/000.png, ...
       d2l-gan sample runs/conditional-dcgan-0 --class 7 --out sevens.png
+      d2l-gan sample runs/mine --class cat --out cats
     """
     _run_and_seed(option)
     option(
@@ -186,7 +222,7 @@ def _sample(option):
     )
     option(
         '--out',
-        type=pathlib.Path,
+        type=expand,
         metavar='PATH',
         help='a name that ends in .png, for one picture of all; or else a '
         'folder, for one PNG file an image (default: sample.png in the '
@@ -194,11 +230,10 @@ def _sample(option):
     )
     option(
         '--class',
-        type=_at_least(0),
         dest='wanted',
-        metavar='K',
-        help='ask for images of class K; only of a conditional system '
-        '(default: any)',
+        metavar='CLASS',
+        help='ask for images of a class, by the name of its folder or by its '
+        'number from 0; only of a conditional system (default: any)',
     )
 
 
@@ -227,7 +262,7 @@ def _evaluate(option):
 def _run_and_seed(option):
     option(
         'folder',
-        type=pathlib.Path,
+        type=expand,
         metavar='RUN',
         help='the folder of a run, such as runs/dcgan-0',
     )
@@ -240,25 +275,33 @@ def _run_and_seed(option):
     )
 
 
-def _at_least(low):
+def _at_least(low, high=2**32 - 1):
     def integer(text):
-        if not text.isdecimal() or not low <= int(text) < 2**32:
+        if not text.isdecimal() or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(
-                f'{text!r} is not an integer from {low} to 2**32 - 1'
+                f'{text!r} is not an integer from {low} to {high}'
             )
         return int(text)
 
     return integer
 
 
-def _decay(text):
-    try:
-        decay = float(text)
-    except ValueError:
-        decay = -1
-    if not 0 <= decay < 1:
-        raise argparse.ArgumentTypeError(
-            f'{text!r} is not a number from 0 to below 1; to leave the number '
-            'out, write --average behind SYSTEM'
-        )
-    return decay
+def _fraction(low, bound):
+    def number(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1
+        if not low <= value < 1:
+            raise argparse.ArgumentTypeError(
+                f'{text!r} is not a number {bound} to below 1; if none is '
+                'meant, write the option behind SYSTEM'
+            )
+        return value
+
+    return number
+
+
+_COUNT = _at_least(1, 4096)
+_RATE = _fraction(1e-9, 'above 0')
+_DECAY = _fraction(0, 'from 0')

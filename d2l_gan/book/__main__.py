@@ -85,7 +85,8 @@ def _chapter(options):
         ]
         chapters.append(refute(chapter, failed))
         run += cells
-    if errors and (os.environ.get('DATA') or 'digits') == 'digits':
+    data = os.environ.get('D2L_GAN_DATASET') or 'digits'
+    if errors and data == 'digits':
         raise BookError('\n'.join(map(str, errors)))
     # Of other data than those that it was written for a book may be wrong.
     for error in errors:

@@ -43,7 +43,8 @@ def cache_key(book, chapter):
         (str(path.relative_to(book.library)), path.read_text('utf-8'))
         for path in files
     ]
-    data = _data(), os.environ.get('D2L_GAN_DATA')
+    data = [os.environ.get(f'D2L_GAN_{name}') for name in ('DATA', 'SIZE')]
+    data.append(_data())
     own = pathlib.Path(__file__).read_text(encoding='utf-8')
     alone = chapter.name in book.alone
     return digest(code, library, platform.python_version(), data, own, alone)
@@ -124,7 +125,7 @@ def _execute(book, chapter, cache, timeout, out, clients):
 
 
 def _data():
-    return re.sub(r'\W', '_', os.environ.get('DATA') or 'digits')
+    return re.sub(r'\W', '_', os.environ.get('D2L_GAN_DATASET') or 'digits')
 
 
 def _sorted(chapter, outputs):
@@ -189,8 +190,14 @@ def _environment(book, chapter):
     """
     one_thread = chapter.name not in book.alone and threads.cores() > 1
     paths = [str(book.library.parent), os.environ.get('PYTHONPATH')]
+    # Networks of the book are made for small images.
+    environment = {'D2L_GAN_SIZE': '32', **os.environ}
+    for name in ('D2L_GAN_DATA', 'D2L_GAN_DATASET'):
+        # Chapters run in a folder of their own.
+        if os.path.isdir(environment.get(name, '')):
+            environment[name] = os.path.abspath(environment[name])
     return {
-        **os.environ,
+        **environment,
         'PYTHONPATH': os.pathsep.join(filter(None, paths)),
         'MATPLOTLIBRC': str(MATPLOTLIBRC),
         'SOURCE_DATE_EPOCH': '0',

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import os
-import pathlib
 import re
 import tempfile
 import zipfile
@@ -12,7 +11,7 @@ import zlib
 
 import numpy
 
-from d2l_gan.support.files import replacing
+from d2l_gan.support.files import expand, replacing
 
 # Of the files. A reader refuses those of a later one.
 FORMAT = 1
@@ -41,7 +40,7 @@ class Checkpoint:
                 raise ValueError(
                     f'{name} is {value}, but has to be at least 1'
                 )
-        self.folder = pathlib.Path(folder)
+        self.folder = expand(folder)
         self.every, self.keep = every, keep
 
     def path(self, epoch):

@@ -2,12 +2,11 @@
 
 import hashlib
 import io
-import pathlib
 import warnings
 
 import numpy
 
-from d2l_gan.support.files import cache_folder, replacing
+from d2l_gan.support.files import cache_folder, expand, replacing
 
 __all__ = ['cache_path', 'load', 'save']
 
@@ -33,7 +32,7 @@ def cache_path(folder, images, labels, seed, num_epochs):
     key.update(numpy.ascontiguousarray(images).data)
     key.update(labels.data)
     name = f'classifier-{key.hexdigest()}.weights'
-    return pathlib.Path(folder or cache_folder(), name)
+    return (expand(folder) if folder else cache_folder()) / name
 
 
 def save(path, arrays):

@@ -16,7 +16,7 @@ def check_images(images, shape=None):
 
     Args:
         images: shape (n, channels, height, width), n at least 2, 1 or 3
-            channels, height and width from 8 to 64; floats in [-1, 1], or
+            channels, height and width from 8 to 128; floats in [-1, 1], or
             uint8 with 0 and 255 in the places of -1 and 1.
         shape: what one image must have, any if `None`.
 
@@ -33,11 +33,11 @@ def check_images(images, shape=None):
             f'{shape} each'
         )
     n, channels, *sides = images.shape if images.ndim == 4 else (0, 0, 0)
-    if n < 2 or channels not in (1, 3) or min(sides) < 8 or max(sides) > 64:
+    if n < 2 or channels not in (1, 3) or min(sides) < 8 or max(sides) > 128:
         raise ValueError(
             f'the images have shape {images.shape}; it has to be (n, '
             'channels, height, width), with n at least 2, 1 or 3 channels, '
-            'and height and width from 8 to 64'
+            'and height and width from 8 to 128'
         )
     if images.dtype == 'uint8':
         return images

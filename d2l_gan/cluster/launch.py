@@ -20,7 +20,7 @@ from d2l_gan.cluster import peers
 __all__ = ['main']
 
 # What a process on another machine inherits from this one
-INHERITED = ('D2L_GAN_', 'DATA', 'MXNET_', 'OMP_', 'PS_', 'PYTHONPATH')
+INHERITED = ('D2L_GAN_', 'MXNET_', 'OMP_', 'PS_', 'PYTHONPATH')
 # Seconds that processes have to end by themselves when one of them is lost
 GRACE = 3
 

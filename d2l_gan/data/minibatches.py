@@ -1,5 +1,6 @@
 """Minibatches, in an order that every epoch draws anew."""
 
+import itertools
 import math
 
 import numpy
@@ -9,7 +10,15 @@ from d2l_gan.data.lazy import LazyImages, ahead
 from d2l_gan.parallel import own_share
 from d2l_gan.support.checks import to_numpy
 
-__all__ = ['label_array', 'load_array', 'loader', 'normalize', 'pieces']
+__all__ = [
+    'in_epochs',
+    'label_array',
+    'load_array',
+    'loader',
+    'normalize',
+    'pieces',
+    'some_of',
+]
 
 # To hand an array of any size over to MXNet takes as long as several operators
 # on small ones, and to cut a piece out of it is next to nothing. So many
@@ -17,6 +26,8 @@ __all__ = ['label_array', 'load_array', 'loader', 'normalize', 'pieces']
 NUM_TOGETHER = 64
 # So many minibatches are decoded before somebody asks for them.
 NUM_AHEAD = 8
+# An epoch that stands for many minibatches has no more than these.
+MAX_IN_EPOCH = 100
 
 
 def load_array(data_arrays, batch_size, is_train=True):
@@ -54,13 +65,15 @@ def load_array(data_arrays, batch_size, is_train=True):
     return _Minibatches(range(len(arrays[0])), batch_size, is_train, give)
 
 
-def loader(images, labels, batch_size, shuffle=True, kvstore=None):
+def loader(
+    images, labels, batch_size, shuffle=True, kvstore=None, mirror=False
+):
     """Give images as minibatches.
 
     Args:
         images: pixels, as `read_images` gives them.
         labels: one for each image, or `None`.
-        batch_size, shuffle, kvstore: as in `load_images`.
+        batch_size, shuffle, kvstore, mirror: as in `load_images`.
 
     Returns:
         as `load_images` does.
@@ -72,11 +85,17 @@ def loader(images, labels, batch_size, shuffle=True, kvstore=None):
     if labels is not None:
         labels = label_array(labels, len(images))
 
-    def read(indices):
-        return indices, normalize(images[indices])
+    def read(cut):
+        indices, mirrored = cut.T
+        X = normalize(images[indices])
+        X[mirrored > 0] = X[mirrored > 0, ..., ::-1]
+        return indices, X
 
     def give(order):
-        cuts = pieces(order, batch_size)
+        mirrored = numpy.zeros_like(order)
+        if mirror:
+            mirrored = numpy.random.randint(2, size=len(order))
+        cuts = pieces(numpy.stack((order, mirrored), 1), batch_size)
         lazy = isinstance(images, LazyImages)
         # Not into the next epoch: its order is drawn when it begins, or else
         # it would depend on who else draws random numbers in between.
@@ -98,6 +117,51 @@ def normalize(images):
         numpy.ndarray: float32 of the same shape, from -1 for 0 to 1 for 255.
     """
     return images.astype('float32') / 127.5 - 1
+
+
+def in_epochs(data_iter, num_minibatches):
+    """Make epochs of a number of minibatches, of large data short ones.
+
+    Args:
+        data_iter: gives minibatches, every epoch anew, in an order that is
+            drawn; with a length.
+        num_minibatches: how many an entire training takes, at least 1.
+
+    Returns:
+        tuple: an iterable that gives the same minibatches, but no more than
+        100 an epoch; and the number of epochs, which together have
+        `num_minibatches`, rounded up to whole epochs.
+    """
+    num_epochs = math.ceil(num_minibatches / min(len(data_iter), MAX_IN_EPOCH))
+    length = math.ceil(num_minibatches / num_epochs)
+    return _FirstOf(data_iter, min(length, len(data_iter))), num_epochs
+
+
+class _FirstOf:
+    def __init__(self, data_iter, length):
+        self.data_iter, self.length = data_iter, length
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        return itertools.islice(self.data_iter, self.length)
+
+
+def some_of(images, labels=None, n=10_000, seed=0):
+    """Take as many images as a judge needs, if there are more.
+
+    Args:
+        images, labels: as `read_images` gives them.
+        n: how many, at least 1.
+        seed: of the draw.
+
+    Returns:
+        tuple: images, an array, and labels or `None`, in their order.
+    """
+    rows = numpy.random.RandomState(seed).permutation(len(images))[:n]
+    rows = numpy.sort(rows)
+    return images[rows], None if labels is None else labels[rows]
 
 
 def pieces(array, size):

@@ -17,7 +17,7 @@ import pooch
 from d2l import mxnet as d2l
 from tqdm import tqdm
 
-from d2l_gan.support.files import cache_folder, replacing
+from d2l_gan.support.files import cache_folder, expand, replacing
 
 __all__ = ['MNIST', 'NAMES', 'pokemon_folder', 'read_digits', 'read_mnist']
 
@@ -113,8 +113,8 @@ def pokemon_folder():
 
 
 def _root():
-    root = os.environ.get('D2L_GAN_DATA') or cache_folder()
-    return pathlib.Path(root).expanduser()
+    root = os.environ.get('D2L_GAN_DATA')
+    return expand(root) if root else cache_folder()
 
 
 def _mnist_file(name, part, ndim):
@@ -185,4 +185,5 @@ def _fetch(url, path, sha1, folder):
         raise OSError(
             f'{url} could not be fetched ({error}): try again, or get it '
             f'otherwise and put it, unpacked, into {folder}'
+            + (' ($D2L_GAN_DATA)' if os.environ.get('D2L_GAN_DATA') else '')
         ) from error

@@ -1,5 +1,6 @@
 """Errors that name the cause, for the mistakes that training loops meet."""
 
+import contextlib
 import difflib
 import math
 
@@ -9,10 +10,12 @@ from mxnet import np, npx
 
 __all__ = [
     'check_fit',
+    'check_like',
     'check_loss',
     'check_not_empty',
     'check_numpy_mode',
     'check_settings',
+    'engine_left_clean',
     'finite_array',
     'real_examples',
     'refuse_unknown',
@@ -89,6 +92,41 @@ def real_examples(minibatch):
             'that begin with one'
         )
     return minibatch
+
+
+def check_like(X, first, where):
+    """See that a minibatch is as the first one was, but for its length.
+
+    Args:
+        X: the examples, shape (batch_size, ...).
+        first: shape and type of an example of the first one.
+        where: its epoch and its number, from 1.
+
+    Raises:
+        ValueError: if it is empty, or of another shape or type.
+    """
+    shape = X.shape
+    if shape[:1] in ((), (0,)) or (shape[1:], X.dtype) != first:
+        raise ValueError(
+            'epoch {}, minibatch {}: '.format(*where)
+            + f'it has shape {shape} and type {numpy.dtype(X.dtype)}, but '
+            f'must hold at least one example, of shape {first[0]} and type '
+            f'{numpy.dtype(first[1])} as those of the first minibatch'
+        )
+
+
+@contextlib.contextmanager
+def engine_left_clean():
+    """Let no error in the block stay in MXNet's engine.
+
+    There it would be raised once more, by whoever waits for the engine next.
+    """
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(mx.MXNetError):
+            npx.waitall()
+        raise
 
 
 def to_numpy(array):
@@ -214,9 +252,10 @@ def check_loss(pair, epoch, minibatch, data_iter, last_good=None):
 
 def _call(name, net, inputs, kind):
     try:
-        outputs = net(inputs)
-        # The engine reports what goes wrong when somebody waits for it.
-        outputs.wait_to_read()
+        with engine_left_clean():
+            outputs = net(inputs)
+            # The engine reports what goes wrong when somebody waits for it.
+            outputs.wait_to_read()
     except (mx.MXNetError, AssertionError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()
         raise ValueError(

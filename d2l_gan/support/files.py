@@ -1,16 +1,26 @@
 """Files that are either whole or absent."""
 
 import contextlib
+import json
+import math
 import os
 import pathlib
 
-__all__ = ['cache_folder', 'replacing', 'write_text']
+__all__ = ['cache_folder', 'expand', 'replacing', 'write_json', 'write_text']
 
 
 def cache_folder():
     """Where to keep what can be made or fetched again, a `pathlib.Path`."""
-    caches = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return pathlib.Path(caches, 'd2l_gan').expanduser()
+    return expand(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'd2l_gan'
+
+
+def expand(path):
+    """Make a `pathlib.Path`, with the user's home in the place of a `~`.
+
+    `~name` stays, as the name of a file: it may be one.
+    """
+    path = pathlib.Path(path)
+    return path.expanduser() if path.parts[:1] == ('~',) else path
 
 
 @contextlib.contextmanager
@@ -22,12 +32,12 @@ def replacing(path):
     one. If the block raises, the old one stays and nothing else is left.
 
     Args:
-        path: the destination; its folder is made if need be.
+        path: the destination, as in `expand`; its folder is made if need be.
 
     Yields:
         The `pathlib.Path` to write to.
     """
-    path = pathlib.Path(path)
+    path = expand(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
@@ -41,3 +51,17 @@ def write_text(path, text):
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with replacing(path) as draft:
         draft.write_text(text, encoding='utf-8')
+
+
+def write_json(path, value):
+    """Write a value as JSON, with null for numbers that are not finite."""
+    write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return list(map(_finite, value))
+    bad = isinstance(value, float) and not math.isfinite(value)
+    return None if bad else value
