@@ -13,6 +13,7 @@ __all__ = [
     'check_not_empty',
     'check_numpy_mode',
     'check_settings',
+    'check_types',
     'finite_array',
     'real_examples',
     'refuse_unknown',
@@ -50,6 +51,22 @@ def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1, seed=None):
     ):
         if not fits:
             raise ValueError(f'{name} is {value}, but has to be {range_}')
+
+
+def check_types(facts, kinds):
+    """See that what a file holds has values of certain types.
+
+    Args:
+        facts: what should be a dictionary with certain names.
+        kinds: a type, or several, for each of these.
+
+    Raises:
+        KeyError, TypeError: naming what is missing or wrong.
+    """
+    for name, kind in kinds.items():
+        value = facts[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TypeError(f'{name} is {value!r:.60}')
 
 
 def refuse_unknown(unknown, names):
