@@ -219,40 +219,40 @@ class RunFolder:
             OSError: if a file cannot be written, or another process owns the
                 folder or has just begun a run there.
         """
+        options = {}
+        if self.num_epochs_done < self.settings['num_epochs']:
+            # First, so that mistakes come out before anything is written
+            minibatches = self.system.minibatches
+            options = {
+                'data_iter': minibatches(*self.data, kvstore=kvstore),
+                'num_epochs': self.settings['num_epochs'],
+                'examples': next(iter(minibatches(*self.data, NUM_SHOWN))),
+                'seed': self.settings['seed'],
+                'checkpoint': self.checkpoint,
+                'kvstore': kvstore,
+            }
         if kvstore is not None and kvstore.rank > 0:
-            self._train(kvstore)
+            if options:
+                self.system.train(**options)
             return
         with owned(self.folder):
             self._check_folder()
             try:
-                self._train(kvstore, RunAnimator(self))
+                if options:
+                    self._train(options)
             except (KeyboardInterrupt, FloatingPointError):
                 self.finish()
                 raise
             self.finish()
 
-    def _train(self, kvstore, animator=None):
-        num_epochs = self.settings['num_epochs']
-        if self.num_epochs_done >= num_epochs:
-            return
-        data_iter = self.system.minibatches(*self.data, kvstore=kvstore)
-        shown = next(iter(self.system.minibatches(*self.data, NUM_SHOWN)))
-        if animator:
-            self.save_settings()
-            data_iter = animator.follow(data_iter)
+    def _train(self, options):
+        self.save_settings()
+        animator = RunAnimator(self)
+        options['data_iter'] = animator.follow(options['data_iter'])
         try:
-            self.system.train(
-                data_iter,
-                num_epochs,
-                shown,
-                seed=self.settings['seed'],
-                checkpoint=self.checkpoint,
-                kvstore=kvstore,
-                animator=animator,
-            )
+            self.system.train(animator=animator, **options)
         finally:
-            if animator:
-                animator.close()
+            animator.close()
 
     def _check_folder(self):
         """See, as its owner, that it still is what was asked for."""
