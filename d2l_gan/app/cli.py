@@ -33,6 +33,8 @@ def main(arguments=None):
         from d2l_gan.app.commands import COMMANDS
 
         status = COMMANDS[options.command](options)
+        if status:
+            peers.leave(status)
         peers.end()  # This process has done its part in a distributed run.
         sys.stdout.flush()
         return status

@@ -40,6 +40,8 @@ def save_generator(net_G, path):
     auxiliary = set(symbol.list_auxiliary_states())
     graph, arrays = json.loads(symbol.tojson()), {}
     for i, node in enumerate(graph['nodes']):
+        # Gluon counts how often statistics have been written to, too.
+        node['inputs'] = [[*source[:2], 0] for source in node['inputs']]
         if node['name'] in names:
             kind = 'aux' if node['name'] in auxiliary else 'arg'
             node['name'] = name = names[node['name']]
