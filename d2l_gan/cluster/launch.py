@@ -5,6 +5,7 @@ means, and for what the processes are.
 """
 
 import argparse
+import contextlib
 import ctypes
 import os
 import random
@@ -43,7 +44,8 @@ def main(arguments=None, prog='python -m d2l_gan.cluster.launch'):
     """
     options = _parser(prog).parse_args(arguments)
     try:
-        return _run(options)
+        with contextlib.ExitStack() as claims:
+            return _run(options, claims)
     except (ValueError, OSError, OverflowError) as error:
         print(f'd2l_gan: {error}', file=sys.stderr)
         return 2
@@ -98,7 +100,7 @@ def _parser(prog):
     return parser
 
 
-def _run(options):
+def _run(options, claims):
     if not options.command:
         raise ValueError('what is each worker to do? Add a command')
     command = [sys.executable, *options.command]
@@ -108,7 +110,8 @@ def _run(options):
     if options.hostfile:
         hosts = _read_hosts(options.hostfile)
     if options.port:
-        claims = _claim(options.port), _claim(options.port + 1)  # noqa: F841
+        for port in (options.port, options.port + 1):
+            claims.enter_context(_claim(port))
     num_servers = options.servers or len(hosts)
     environment = {
         'DMLC_PS_ROOT_URI': options.address or _own_address(hosts[0][0]),
@@ -261,15 +264,15 @@ def _claim(port):
     claim = socket.socket(socket.AF_UNIX)
     try:
         claim.bind(f'\0d2l_gan {port}')  # a name that dies with this process
-        is_free = not peers.port_in_use(port)
+        if not peers.port_in_use(port):
+            return claim
     except OSError:
-        is_free = False
-    if not is_free:
-        raise ValueError(
-            f'port {port} is in use on this machine: end the run that has it, '
-            'or choose another --port'
-        )
-    return claim
+        pass
+    claim.close()
+    raise ValueError(
+        f'port {port} is in use on this machine: end the run that has it, or '
+        'choose another --port'
+    )
 
 
 def _free_port():
