@@ -149,7 +149,7 @@ def _read(path):
                 foreign = 'format' not in facts
             if not foreign and facts['format'] <= FORMAT:
                 _check(path, facts, arrays)
-        except (OSError, MemoryError):
+        except MemoryError:
             raise
         except Exception as error:  # What is damaged may fail in any way
             raise _DamagedError(error) from error

@@ -203,7 +203,7 @@ class Progress:
                 if not same_shape(here.get(name, ()), kept.get(name)):
                     raise ValueError(
                         f'the checkpoint {path} is of other networks: there '
-                        f'{name} has shape {kept.get(name, "none")}, but here '
+                        f'{name:.60} has shape {kept.get(name, "none")}, but here '
                         f'{here.get(name, "none")}: {CURE}'
                     )
         if facts['states'] != sorted(self.others):
