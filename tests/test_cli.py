@@ -1,6 +1,8 @@
 import json
 import os
 import pathlib
+import random
+import resource
 import sys
 from types import SimpleNamespace
 
@@ -360,6 +362,101 @@ def test_a_full_disk(monkeypatch, capsys):
         capsys, 'train gaussian --out out', 1, 'No space left', 'settings.json'
     )
     assert list(pathlib.Path('out').iterdir()) == []
+
+
+def everything(folder):
+    """The bytes of a run's files; speeds differ, and with them checkpoints."""
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in pathlib.Path(folder).rglob('*')
+        if path.is_file() and path.suffix != '.npz'
+    }
+    speeds = history(folder).pop('examples_per_sec')
+    files['history.json'] = files['history.json'].replace(
+        json.dumps(speeds).encode(), b''
+    )
+    return files
+
+
+def test_a_run_that_was_stopped_after_its_last_epoch_is_finished(capsys):
+    assert run('train gaussian --epochs 2 --out out') == 0
+    whole = everything('out')
+    for name in ('losses.png', 'samples.png', 'history.json',
+                 'generator-symbol.json', 'generator-0000.params'):  # fmt: skip
+        (pathlib.Path('out') / name).unlink()
+        assert run('train gaussian --out out --resume') == 0
+        assert 'has its 2 epochs' in capsys.readouterr().out
+        assert everything('out') == whole
+
+
+def test_two_processes_that_begin_one_run(capsys):
+    late = RunFolder.create('out', 'gaussian', num_epochs=1, seed=2)
+    assert run('train gaussian --epochs 1 --seed 1 --out out') == 0
+    with pytest.raises(FileExistsError, match='just trained into out: --res'):
+        late.train()
+    assert RunFolder.open('out').settings['seed'] == 1
+
+
+def test_a_run_writes_into_its_own_folder_only(folder, capsys):
+    assert run('train gaussian --epochs 1 --out out') == 0
+    out = pathlib.Path('out')
+    (folder / 'mine').mkdir()
+    (folder / 'mine.txt').write_text('mine')
+    for name in ('samples', 'checkpoints'):
+        (out / name).rename(folder / 'moved')
+        (out / name).symlink_to(folder / 'mine')
+        assert_fails(
+            capsys, 'train gaussian --epochs 2 --out out --resume', 1,
+            f'out/{name} is a link' if name == 'samples' else 'is a link',
+        )  # fmt: skip
+        (out / name).unlink()
+        (folder / 'moved').rename(out / name)
+    for name in ('history.json', 'samples.png', 'generator-symbol.json'):
+        (out / name).unlink()
+        (out / name).symlink_to(folder / 'mine.txt')
+    assert run('train gaussian --epochs 2 --out out --resume') == 0
+    assert (folder / 'mine.txt').read_text() == 'mine'
+    assert list((folder / 'mine').iterdir()) == []
+
+
+def test_a_hundred_random_edits_of_a_run(folder, capsys):
+    """Each ends well, or with an error of one line."""
+    assert run('train gaussian --epochs 1 --out out') == 0
+    rng = random.Random(0)
+    paths = [pathlib.Path('out/settings.json'),
+             pathlib.Path('out/checkpoints/epoch-000001.npz')]  # fmt: skip
+    for i in range(100):
+        path = paths[i % 2]
+        whole = path.read_bytes()
+        data, place = bytearray(whole), rng.randrange(len(whole))
+        if i % 3 == 0:
+            del data[place:]
+        elif i % 3 == 1:
+            data[place] ^= 1 << rng.randrange(8)
+        else:
+            number = rng.choice([b'-1', b'"x"', b'1e999', b'null', b'[]'])
+            data[place : place + rng.randrange(9)] = number
+        path.write_bytes(data)
+        capsys.readouterr()
+        status = run('sample out -n 2')
+        error = capsys.readouterr().err
+        assert status == 0 or error.startswith('d2l-gan: error: '), error
+        assert status in (0, 1) and error.count('\n') <= 2
+        path.write_bytes(whole)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {'out'}
+
+
+def test_too_little_memory(capsys):
+    with open('/proc/self/statm') as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 5 * 10**8, limits[1]))
+    try:
+        line = 'train mlp-small --data digits --size 30000 --epochs 1'
+        assert_fails(capsys, line, 1, 'the memory is full: end other')
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def test_damaged_files(capsys):

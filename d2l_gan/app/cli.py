@@ -52,3 +52,14 @@ def main(arguments=None):
             text = f'{error.strerror}{where}'
         print(f'd2l-gan: error: {text}', file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        # MXNet's errors are of one class, whatever they are about.
+        full = 'alloc' in str(error) or 'start new thread' in str(error)
+        if isinstance(error, RuntimeError) and not full:
+            raise
+        print(
+            'd2l-gan: error: the memory is full: end other programs, or take '
+            'smaller images by --size',
+            file=sys.stderr,
+        )
+        return 1

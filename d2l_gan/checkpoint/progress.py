@@ -202,8 +202,9 @@ class Progress:
             for name in sorted({*here, *kept}):
                 if not same_shape(here.get(name, ()), kept.get(name)):
                     raise ValueError(
-                        f'the checkpoint {path} is of other networks: there '
-                        f'{name:.60} has shape {kept.get(name, "none")}, but here '
+                        f'the checkpoint {path} is of other networks: '
+                        f'there {name:.60} has shape '
+                        f'{kept.get(name, "none")}, but here '
                         f'{here.get(name, "none")}: {CURE}'
                     )
         if facts['states'] != sorted(self.others):

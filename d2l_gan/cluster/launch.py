@@ -23,6 +23,7 @@ __all__ = ['main']
 
 # What a process on another machine inherits from this one
 INHERITED = ('D2L_GAN_', 'DATA', 'MXNET_', 'OMP_', 'PS_', 'PYTHONPATH')
+TUNING = 'MXNET_USE_OPERATOR_TUNING'
 
 
 def main(arguments=None, prog='python -m d2l_gan.cluster.launch'):
@@ -118,6 +119,9 @@ def _run(options, claims):
         'DMLC_PS_ROOT_PORT': options.port or _free_port(),
         'DMLC_NUM_WORKER': options.workers,
         'DMLC_NUM_SERVER': num_servers,
+        # Else MXNet measures at the start which operators to share among
+        # threads, and the losses differ in the eighth digit from run to run.
+        TUNING: os.environ.get(TUNING, 0),
     }
     cores = os.environ.get('D2L_GAN_NUM_THREADS')
     shared = not options.hostfile

@@ -235,6 +235,8 @@ def _call(name, net, inputs, kind):
         # The engine reports what goes wrong when somebody waits for it.
         outputs.wait_to_read()
     except (mx.MXNetError, AssertionError, ValueError, TypeError) as error:
+        if 'Failed to allocate' in str(error):
+            raise
         reason = str(error).strip().splitlines()
         raise ValueError(
             f'{name} cannot take {kind} of shape {inputs.shape}: '

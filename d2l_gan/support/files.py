@@ -42,10 +42,10 @@ def owned(folder):
     with _explained(f'the folder {folder}'):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = _locked(path)
-    with file:
         file.truncate(0)
-        file.write(f'process {os.getpid()} on {socket.gethostname()}')
-        file.flush()
+        owner = f'process {os.getpid()} on {socket.gethostname()}'
+        file.write(owner.encode())
+    with file:
         try:
             yield
         finally:
@@ -57,15 +57,15 @@ def _locked(path):
     while True:
         # A link could lead to somebody else's file.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-        file = os.fdopen(os.open(path, flags, 0o666), 'r+', errors='replace')
+        file = os.fdopen(os.open(path, flags, 0o666), 'r+b', 0)
         try:
             fcntl.lockf(file, AT_ONCE)
         except (BlockingIOError, PermissionError):
             with file:
-                owner = file.read(200) or 'another process'
+                owner = file.read(200).decode(errors='replace')
             raise BlockingIOError(
-                f'{owner} trains into the folder {path.parent}: wait until it '
-                'has ended, or take another folder'
+                f'{owner or "another process"} trains into the folder '
+                f'{path.parent}: wait until it has ended, or take another one'
             ) from None
         except OSError as error:
             logging.getLogger(__name__).warning(
