@@ -434,7 +434,7 @@ def saved(array):
         {'facts': {'seed': -1}},
         {'facts': {'seed': True}},
         {'facts': {'history': []}},
-        {'facts': {'history': {'loss_D': ['x', 'y'], 'warnings': []}}},
+        {'facts': {'history': {'other': ['x', 'y'], 'warnings': []}}},
         {'facts': {'states': None}},
         {'facts': {'format': 'new'}},
         {'history/loss_D': saved(numpy.zeros((2, 2)))},

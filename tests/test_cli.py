@@ -381,8 +381,13 @@ def everything(folder):
 def test_a_run_that_was_stopped_after_its_last_epoch_is_finished(capsys):
     assert run('train gaussian --epochs 2 --out out') == 0
     whole = everything('out')
-    for name in ('losses.png', 'samples.png', 'history.json',
-                 'generator-symbol.json', 'generator-0000.params'):  # fmt: skip
+    for name in (
+        'losses.png',
+        'samples.png',
+        'history.json',
+        'generator-symbol.json',
+        'generator-0000.params',
+    ):
         (pathlib.Path('out') / name).unlink()
         assert run('train gaussian --out out --resume') == 0
         assert 'has its 2 epochs' in capsys.readouterr().out
