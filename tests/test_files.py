@@ -75,8 +75,8 @@ def test_a_child_does_not_inherit_the_folder(tmp_path):
 
 def test_drafts_are_swept_up_but_not_those_of_the_living(tmp_path):
     draft = (
-        "import pathlib; a = drafted('.'); print(a.__enter__())\n"
-        "b = drafted('.', pathlib.Path.mkdir); print(b.__enter__())"
+        "a = drafted('.'); print(a.__enter__())\n"
+        "b = drafted('.', is_folder=True); print(b.__enter__())"
     )
     dead, living = (hold(tmp_path, draft, num_lines=2) for _ in range(2))
     assert len(list(tmp_path.iterdir())) == 4

@@ -10,7 +10,13 @@ import secrets
 import shutil
 import socket
 
-__all__ = ['cache_folder', 'drafted', 'owned', 'replacing', 'write_text']
+__all__ = [
+    'cache_folder',
+    'drafted',
+    'owned',
+    'replacing',
+    'write_text',
+]
 
 # How the names of files and folders begin that are not whole yet
 DRAFT = '.d2l_gan-'
@@ -112,27 +118,38 @@ def write_text(path, text):
 
 
 @contextlib.contextmanager
-def drafted(folder, make=pathlib.Path.touch):
+def drafted(folder, is_folder=False):
     """Give the path of a draft in a folder, which is gone after the block.
 
     What a killed process has left there is swept up by the next one.
 
     Args:
         folder: where it is to be.
-        make: called with the path, makes an empty file or folder of it.
+        is_folder: whether it is an empty folder, or an empty file.
     """
     folder = pathlib.Path(folder)
     _sweep(folder.resolve())
-    path = folder / f'{DRAFT}{secrets.token_hex(4)}'
-    make(path)
-    lock = _open(path)
+    path, lock = _make(folder, is_folder)
     try:
-        with contextlib.suppress(OSError):  # not every file system has locks
-            fcntl.flock(lock, AT_ONCE)
         yield path
     finally:
         os.close(lock)
         _remove(path)
+
+
+def _make(folder, is_folder):
+    while True:
+        path = folder / f'{DRAFT}{secrets.token_hex(4)}'
+        path.mkdir(0o700) if is_folder else path.touch()
+        try:
+            lock = _open(path)
+        except FileNotFoundError:
+            continue
+        with contextlib.suppress(OSError):  # not every file system has locks
+            fcntl.flock(lock, AT_ONCE)
+        if path.exists():
+            return path, lock
+        os.close(lock)  # Another process has swept it up before.
 
 
 @functools.lru_cache(maxsize=1000)  # Once is enough: it reads all names.
