@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 7f9352b8732dc34e.
+# Its text below this line has the SHA-256 f32f9470970170d8.
 
 import types
 from d2l_gan.train import update_D, update_G
@@ -222,7 +222,8 @@ class ThresholdStep:
 
     def load_state_dict(self, state):
         """Go on from what `state_dict` gave."""
-        vars(self).update(state)
+        for name, value in self.state_dict().items():
+            setattr(self, name, type(value)(state[name]))
 
     def adjust(self):
         """Move floor and threshold, before each minibatch."""

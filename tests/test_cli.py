@@ -1,6 +1,8 @@
 import json
 import os
 import pathlib
+import random
+import resource
 import sys
 from types import SimpleNamespace
 
@@ -131,9 +133,9 @@ def test_a_run_leaves_settings_history_and_pictures(images, capsys):
         'warnings': 0,
     }  # fmt: skip
     assert numpy.isfinite(history(out)['loss_D']).all()
-    # All 24 images there are, 4 rows of 7 with a line between them; 62 pixels
-    # are 600 when each has become 10.
-    assert pixels(out / 'samples.png').shape == (350, 620)
+    # 50 images, 5 rows of 10 with a line between them; 89 pixels are 600 when
+    # each has become 7.
+    assert pixels(out / 'samples.png').shape == (7 * 44, 7 * 89)
     assert len(list((out / 'samples').iterdir())) == 3
     curves = pixels(out / 'losses.png')[..., :3].reshape(-1, 3)
     assert len(numpy.unique(curves, axis=0)) > 10
@@ -241,7 +243,7 @@ def test_an_average_is_what_a_run_draws_from(system, images, monkeypatch):
         numpy.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-7)
     assert (pixels('plain/samples.png') != pixels('whole/samples.png')).any()
     trained = RunFolder.open('whole')
-    assert trained.load_generator() == 3
+    assert trained.load_generator()['epoch'] == 3
     exported = gluon.SymbolBlock.imports(
         'whole/generator-symbol.json', ['data'], 'whole/generator-0000.params'
     )
@@ -374,6 +376,106 @@ def test_a_full_disk(monkeypatch, capsys):
     assert list(pathlib.Path('out').iterdir()) == []
 
 
+def everything(folder):
+    """The bytes of a run's files; speeds differ, and with them checkpoints."""
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in pathlib.Path(folder).rglob('*')
+        if path.is_file() and path.suffix != '.npz'
+    }
+    speeds = history(folder).pop('examples_per_sec')
+    files['history.json'] = files['history.json'].replace(
+        json.dumps(speeds).encode(), b''
+    )
+    return files
+
+
+def test_a_run_that_was_stopped_after_its_last_epoch_is_finished(capsys):
+    assert run('train gaussian --epochs 2 --out out') == 0
+    whole = everything('out')
+    for name in (
+        'losses.png',
+        'samples.png',
+        'history.json',
+        'generator-symbol.json',
+        'generator-0000.params',
+    ):
+        (pathlib.Path('out') / name).unlink()
+        assert run('train gaussian --out out --resume') == 0
+        assert 'has its 2 epochs' in capsys.readouterr().out
+        assert everything('out') == whole
+
+
+def test_two_processes_that_begin_one_run(capsys):
+    late = RunFolder.create('out', 'gaussian', num_epochs=1, seed=2)
+    assert run('train gaussian --epochs 1 --seed 1 --out out') == 0
+    with pytest.raises(FileExistsError, match='just trained into out: --res'):
+        late.train()
+    assert RunFolder.open('out').settings['seed'] == 1
+
+
+def test_a_run_writes_into_its_own_folder_only(folder, capsys):
+    assert run('train gaussian --epochs 1 --out out') == 0
+    out = pathlib.Path('out')
+    (folder / 'mine').mkdir()
+    (folder / 'mine.txt').write_text('mine')
+    for name in ('samples', 'checkpoints'):
+        (out / name).rename(folder / 'moved')
+        (out / name).symlink_to(folder / 'mine')
+        assert_fails(
+            capsys, 'train gaussian --epochs 2 --out out --resume', 1,
+            f'out/{name} is a link' if name == 'samples' else 'is a link',
+        )  # fmt: skip
+        (out / name).unlink()
+        (folder / 'moved').rename(out / name)
+    for name in ('history.json', 'samples.png', 'generator-symbol.json'):
+        (out / name).unlink()
+        (out / name).symlink_to(folder / 'mine.txt')
+    assert run('train gaussian --epochs 2 --out out --resume') == 0
+    assert (folder / 'mine.txt').read_text() == 'mine'
+    assert list((folder / 'mine').iterdir()) == []
+
+
+def test_a_hundred_random_edits_of_a_run(folder, capsys):
+    """Each ends well, or with an error of one line."""
+    assert run('train gaussian --epochs 1 --out out') == 0
+    rng = random.Random(0)
+    paths = [pathlib.Path('out/settings.json'),
+             pathlib.Path('out/checkpoints/epoch-000001.npz')]  # fmt: skip
+    for i in range(100):
+        path = paths[i % 2]
+        whole = path.read_bytes()
+        data, place = bytearray(whole), rng.randrange(len(whole))
+        if i % 3 == 0:
+            del data[place:]
+        elif i % 3 == 1:
+            data[place] ^= 1 << rng.randrange(8)
+        else:
+            number = rng.choice([b'-1', b'"x"', b'1e999', b'null', b'[]'])
+            data[place : place + rng.randrange(9)] = number
+        path.write_bytes(data)
+        capsys.readouterr()
+        status = run('sample out -n 2')
+        error = capsys.readouterr().err
+        assert status == 0 or error.startswith('d2l-gan: error: '), error
+        assert status in (0, 1) and error.count('\n') <= 2
+        path.write_bytes(whole)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {'out'}
+
+
+def test_too_little_memory(capsys):
+    with open('/proc/self/statm') as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 5 * 10**8, limits[1]))
+    try:
+        line = 'train mlp-small --data digits --size 30000 --epochs 1'
+        assert_fails(capsys, line, 1, 'the memory is full: end other')
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
 def test_damaged_files(capsys):
     assert run('train gaussian --epochs 1 --out runs/good') == 0
     capsys.readouterr()
@@ -480,7 +582,7 @@ def test_the_generator_can_be_had_without_the_library(images):
     )
     Z = np.random.normal(0, 1, (3, 100))
     trained = RunFolder.open('d')
-    assert trained.load_generator() == 1
+    assert trained.load_generator()['epoch'] == 1
     expected = trained.system.net_G(Z).asnumpy()
     assert expected.shape == (3, 1, 8, 8)
     numpy.testing.assert_allclose(net_G(Z).asnumpy(), expected, atol=1e-6)

@@ -1,11 +1,21 @@
 import json
 import math
+import os
 import pathlib
+import signal
+import socket
 
 import numpy
 import pytest
+from processes import start
 
-from d2l_gan.support.files import expand, replacing, write_json, write_text
+from d2l_gan.support.files import (
+    expand,
+    owned,
+    replacing,
+    write_json,
+    write_text,
+)
 
 
 def test_the_new_file_replaces_the_old_one(tmp_path):
@@ -46,3 +56,73 @@ def test_only_a_tilde_alone_is_the_home(monkeypatch, tmp_path):
         ('', '.'),
     ):
         assert expand(path) == pathlib.Path(meant)
+
+
+def hold(cwd, code, num_lines=0):
+    """A process that does something in a folder, and then waits.
+
+    Gives it, and the lines that it printed.
+    """
+    process = start(
+        '-c',
+        f'from d2l_gan.support.files import drafted, owned\n{code}\n'
+        "print('ready', flush=True); input()",
+        cwd=cwd,
+    )
+    lines = [process.stdout.readline().strip() for _ in range(num_lines)]
+    assert process.stdout.readline() == 'ready\n'
+    return process, lines
+
+
+def test_a_folder_has_one_owner_as_long_as_that_lives(tmp_path):
+    process, _ = hold(tmp_path, "lock = owned('run'); lock.__enter__()")
+    owner = f'process {process.pid} on {socket.gethostname()} trains into'
+    taken = pytest.raises(BlockingIOError, match=f'{owner} the folder .*run: ')
+    with taken, owned(tmp_path / 'run'):
+        pass
+    process.kill()
+    process.wait()
+    with owned(tmp_path / 'run'):
+        assert str(os.getpid()) in (tmp_path / 'run' / '.owner').read_text()
+    assert list((tmp_path / 'run').iterdir()) == []
+
+
+def test_a_child_does_not_inherit_the_folder(tmp_path):
+    process, (child,) = hold(
+        tmp_path,
+        "import os; lock = owned('run'); lock.__enter__()\n"
+        'child = os.fork()\nif not child: import time; time.sleep(60)\n'
+        'print(child)',
+        num_lines=1,
+    )
+    try:
+        process.kill()
+        process.wait()
+        with owned(tmp_path / 'run'):
+            pass
+    finally:
+        os.kill(int(child), signal.SIGKILL)
+
+
+def test_drafts_are_swept_up_but_not_those_of_the_living(tmp_path):
+    draft = (
+        "a = drafted('.'); print(a.__enter__())\n"
+        "b = drafted('.', is_folder=True); print(b.__enter__())"
+    )
+    dead, living = (hold(tmp_path, draft, num_lines=2) for _ in range(2))
+    assert len(list(tmp_path.iterdir())) == 4
+    dead[0].send_signal(signal.SIGTERM)
+    dead[0].wait()
+    write_text(tmp_path / 'a.txt', 'new')
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {'a.txt', *living[1]}
+    living[0].kill()
+    living[0].wait()
+
+
+def test_errors_of_the_system_name_the_file_and_a_cure(tmp_path):
+    (tmp_path / 'file').write_text('')
+    path = tmp_path / 'file' / 'a'
+    told = f'{path} could not be written to .*: make room there, allow it'
+    with pytest.raises(OSError, match=told):
+        write_text(path, '')

@@ -189,6 +189,65 @@ def test_an_error_in_one_worker_ends_all():
     assert 'worker 0 on' in results[0][2]
 
 
+BUSY = """
+peers.begin(1)
+import time
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    pass
+peers.end()
+"""
+
+
+def test_a_long_step_is_no_silence(monkeypatch):
+    monkeypatch.setenv('D2L_GAN_SILENCE_SECONDS', '2')
+    processes = run_of(['pass', 'peers.begin(0); peers.end()'], ['pass', BUSY])
+    ready(*processes[1:])
+    go(*processes[2:])
+    for process in (*processes[2:], *processes[:2]):
+        status, _, err = finish(process)
+        assert (status, err) == (0, '')
+
+
+@pytest.mark.parametrize('victim', [0, 1, 3])
+def test_a_process_that_is_stopped_goes_on_or_is_lost(victim, monkeypatch):
+    monkeypatch.setenv('D2L_GAN_SILENCE_SECONDS', '6')
+    processes = run_of(['peers.begin(0)', SLEEP], ['peers.begin(1)', SLEEP])
+    ready(*processes[1:])
+    go(*processes[1:])
+    processes[victim].send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    processes[victim].send_signal(signal.SIGCONT)
+    time.sleep(4)
+    assert all(process.poll() is None for process in processes)
+    processes[victim].send_signal(signal.SIGSTOP)
+    role = ('scheduler', 'server', 'worker', 'worker 1')[victim]
+    for i, process in enumerate(processes):
+        if i != victim:
+            status, _, err = finish(process)
+            assert status == peers.STATUS
+            assert role in err
+            assert 'no sign of life for 6 s' in err or victim == 0
+    # Should it wake up, it ends too.
+    processes[victim].send_signal(signal.SIGCONT)
+    assert finish(processes[victim])[0] == peers.STATUS
+
+
+def test_ctrl_c_in_one_worker_ends_all():
+    processes = run_of(['peers.begin(0)', SLEEP], ['peers.begin(1)', SLEEP])
+    ready(*processes[1:])
+    go(*processes[1:])
+    time.sleep(1)
+    processes[3].send_signal(signal.SIGINT)
+    status, _, err = finish(processes.pop())
+    assert status == 128 + signal.SIGINT
+    assert 'KeyboardInterrupt' in err
+    for process in processes:
+        status, _, err = finish(process)
+        assert status == peers.STATUS
+        assert 'worker 1 on' in err and 'was interrupted' in err
+
+
 def test_a_lost_scheduler_ends_all():
     processes = run_of(['peers.begin(0)', SLEEP], ['peers.begin(1)', SLEEP])
     ready(*processes[1:])
@@ -235,7 +294,7 @@ def test_a_worker_that_begins_alone_is_told():
 def test_ssh_and_its_hosts(tmp_path, monkeypatch, capfd):
     """With an `ssh` that notes its arguments, and stays on this machine."""
     ssh = tmp_path / 'ssh'
-    ssh.write_text('#!/bin/sh\necho "$3 $4 $5" >> "$0.log"\nsh -c "$6"\n')
+    ssh.write_text('#!/bin/sh\necho "$3 $4 $5 $6" >> "$0.log"\nsh -c "$7"\n')
     ssh.chmod(0o755)
     hosts = tmp_path / 'hosts'
     hosts.write_text('127.0.0.1:2200  # mine\n\nlocalhost slots=2\n')
@@ -250,7 +309,7 @@ def test_ssh_and_its_hosts(tmp_path, monkeypatch, capfd):
     argv = ['-n', '2', '-H', str(hosts), str(path), "it's", 'two  words']
     assert launch.main(argv) == 0
     lines = sorted((tmp_path / 'ssh.log').read_text().splitlines())
-    assert lines == ['-p 22 localhost'] * 2 + ['-p 2200 127.0.0.1'] * 2
+    assert lines == (['-p 22 -- localhost'] * 2 + ['-p 2200 -- 127.0.0.1'] * 2)
     out = capfd.readouterr().out
     assert sorted(out.splitlines()) == [
         "127.0.0.1|it's|two  words",
@@ -293,6 +352,29 @@ def test_variables_are_all_that_it_takes(tmp_path):
 def test_what_cannot_be_started(argv, message, capsys):
     assert launch.main(argv) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'host', ['-oProxyCommand=id', 'fe80::1', '[::1]:22', 'a:b', 'me@a', '\xff']
+)
+def test_what_is_no_machine_does_not_reach_ssh(
+    host, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / 'hosts').write_text(f'{host}\n', encoding='latin-1')
+    monkeypatch.setattr('subprocess.Popen', None)
+    argv = ['-n', '1', '-H', str(tmp_path / 'hosts'), 'x.py']
+    assert launch.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f'{tmp_path / "hosts"}: ' in line and 'is no machine' in line
+
+
+def test_two_launchers_on_one_port(capsys):
+    port = free_port()
+    claim = launch._claim(port + 1)  # as one does that has just begun
+    assert launch.main(['-n', '1', '--port', str(port), 'x.py']) == 2
+    assert f'port {port + 1} is in use' in capsys.readouterr().err
+    claim.close()
+    launch._claim(port + 1).close()
 
 
 def test_a_command_that_fails(tmp_path):

@@ -1,12 +1,12 @@
 """What one sees of a run that is kept in a folder."""
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from d2l_gan.animator import Animator, save_images
-from d2l_gan.support.checks import to_numpy
 from d2l_gan.support.files import replacing
 
-__all__ = ['RunAnimator', 'save_samples']
+__all__ = ['RunAnimator', 'save_losses', 'save_samples']
 
 # Grids of samples are so many pixels wide, or more.
 MIN_WIDTH = 600
@@ -15,39 +15,26 @@ NUM_PICTURES = 10
 
 
 class RunAnimator(Animator):
-    """Shows how a run goes in the terminal, and leaves pictures of it.
+    """Shows how a run goes in the terminal, and leaves pictures of samples.
 
-    They are written about every tenth of the run, and when it closes.
+    They are written about every tenth of the run.
 
     Args:
         run: the `RunFolder`.
     """
 
     def __init__(self, run):
-        self.run, self.pair = run, None
+        self.run, self.is_new = run, False
         self.num_epochs = run.settings['num_epochs']
         super().__init__(
             'epoch',
-            'loss',
             legend=['discriminator', 'generator'],
             xlim=[0, self.num_epochs],
-            figsize=(5, 3),
-            path=run.folder / 'losses.png',
         )
 
     def show(self, real, fake):
-        """Keep samples for the pictures.
-
-        Args:
-            real, fake: as in `Animator`, but images may have label maps. If
-                the run keeps an average, that one draws others as fakes.
-        """
-        system = self.run.system
-        if system.generator is not system.net_G:
-            # From random numbers that are seeded anew before the next epoch
-            fake, _ = system.sample(len(real))
-        channels = system.shape[0]
-        self.pair = [to_numpy(X)[:, :channels] for X in (real, fake)]
+        """Hear that an epoch is over; what is shown, the run draws itself."""
+        self.is_new = True
 
     def add(self, x, y):
         """Show an epoch.
@@ -58,18 +45,30 @@ class RunAnimator(Animator):
         """
         super().add(x, y)
         # Of an epoch before the run was resumed there is nothing to show.
-        if self.pair and x % max(1, self.num_epochs // NUM_PICTURES) == 0:
-            self._save(f'samples/epoch-{x:04d}.png')
+        if self.is_new and x % max(1, self.num_epochs // NUM_PICTURES) == 0:
+            self.run.save_samples(f'samples/epoch-{x:04d}.png', x)
 
-    def close(self):
-        """End the bar, and write the last pictures if there are any."""
-        super().close()
-        if self.pair:
-            self._save('samples.png')
 
-    def _save(self, name):
-        real, fake = self.pair
-        save_samples(self.run.folder / name, fake, real)
+def save_losses(path, history, num_epochs):
+    """Save a picture of the losses.
+
+    Args:
+        path: a PNG file.
+        history: as `d2l_gan.train.train` gives it.
+        num_epochs: how many epochs there will be at least.
+    """
+    fig = Figure(figsize=(5, 3), layout='tight')
+    panel = fig.subplots()
+    epochs = range(1, len(history['loss_D']) + 1)
+    panel.plot(epochs, history['loss_D'], '-', label='discriminator')
+    panel.plot(epochs, history['loss_G'], 'm--', label='generator')
+    panel.set(xlabel='epoch', ylabel='loss')
+    panel.set_xlim(0, max(num_epochs, len(epochs)))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.grid()
+    panel.legend()
+    with replacing(path) as draft:
+        fig.savefig(draft, format='png', dpi=144)
 
 
 def save_samples(path, fake, real=None):

@@ -37,6 +37,8 @@ def main(arguments=None):
         from d2l_gan.app.commands import COMMANDS
 
         status = COMMANDS[options.command](options)
+        if status:
+            peers.leave(status)
         peers.end()  # This process has done its part in a distributed run.
         sys.stdout.flush()
         return status
@@ -53,4 +55,15 @@ def main(arguments=None):
             where = f': {error.filename}' if error.filename else ''
             text = f'{error.strerror}{where}'
         print(f'd2l-gan: error: {text}', file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        # MXNet's errors are of one class, whatever they are about.
+        full = 'alloc' in str(error) or 'start new thread' in str(error)
+        if isinstance(error, RuntimeError) and not full:
+            raise
+        print(
+            'd2l-gan: error: the memory is full: end other programs, or take '
+            'smaller images by --size',
+            file=sys.stderr,
+        )
         return 1

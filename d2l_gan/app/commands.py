@@ -82,15 +82,10 @@ def _list(options):
 def _train(options):
     run = _begin(options)
     num_epochs, folder = run.settings['num_epochs'], run.folder
-    if run.num_epochs_done >= num_epochs:
-        print(
-            f'the run in {folder} has its {num_epochs} epochs; a larger '
-            '--epochs makes it longer'
-        )
-        return 0
+    is_done = run.num_epochs_done >= num_epochs
     kvstore = join_workers()  # They all have seen the folder as it was.
     is_first = kvstore is None or kvstore.rank == 0
-    if is_first:
+    if is_first and not is_done:
         what = run.settings['data'] or 'points'
         print(
             f'{options.system} on {what}, number of epochs: {num_epochs}, '
@@ -108,11 +103,12 @@ def _train(options):
                 file=sys.stderr,
             )
         return 130
-    except OSError as error:
-        # A full disk does not say whose it is.
-        error.filename = error.filename or folder
-        raise
-    if is_first:
+    if is_first and is_done:
+        print(
+            f'the run in {folder} has its {num_epochs} epochs; a larger '
+            '--epochs makes it longer'
+        )
+    elif is_first:
         print(
             f'see {folder / "samples.png"} and {folder / "losses.png"}; to '
             f'go on:\n  d2l-gan sample {folder} --out grid.png\n'
@@ -198,7 +194,7 @@ def _sample(options):
 
 def _evaluate(options):
     run = RunFolder.open(options.folder)
-    num_epochs = run.load_generator()
+    num_epochs = run.load_generator()['epoch']
     examples, labels = run.data
     if len(run.system.shape) == 1:
         latent_dim = run.system.settings['latent_dim']

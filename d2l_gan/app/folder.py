@@ -7,7 +7,8 @@ The folder holds
 - `checkpoints/`: what it goes on from,
 - `losses.png`, `samples.png` and `samples/epoch-0010.png` and so on,
 - `generator-symbol.json` and `generator-0000.params` once it is done; see
-  `d2l_gan.checkpoint.save_generator`.
+  `d2l_gan.checkpoint.save_generator`,
+- `.owner`: a lock of the process that trains into it.
 """
 
 import difflib
@@ -20,11 +21,12 @@ import os
 from mxnet import init, npx
 
 import d2l_gan
-from d2l_gan.app.animator import RunAnimator
+from d2l_gan.app.animator import RunAnimator, save_losses, save_samples
 from d2l_gan.checkpoint import Checkpoint, save_generator
 from d2l_gan.data import class_names
 from d2l_gan.data.published import NAMES
-from d2l_gan.support.files import expand, write_json
+from d2l_gan.support.checks import check_types
+from d2l_gan.support.files import expand, owned, write_json, write_text
 from d2l_gan.systems import POINT_SYSTEMS, System, count_classes, read_examples
 from d2l_gan.train import set_seed, train
 
@@ -69,6 +71,7 @@ class RunFolder:
     def __init__(self, folder, settings):
         npx.set_np()
         self.folder, self.settings = expand(folder), settings
+        self.found = None  # the text of settings.json
         self.checkpoint = RunCheckpoint(self.folder / 'checkpoints')
         self.system = System(
             *(
@@ -169,11 +172,12 @@ class RunFolder:
         folder = expand(folder)
         path = folder / 'settings.json'
         try:
-            settings = json.loads(path.read_text(encoding='utf-8'))
-            for name, kind in SETTINGS.items():
-                if not isinstance(settings[name], kind):
-                    raise TypeError(f'{name} is {settings[name]!r}')
-            return cls(folder, settings)
+            found = path.read_text(encoding='utf-8')
+            settings = json.loads(found)
+            _check_settings(settings)
+            run = cls(folder, settings)
+            run.found = found
+            return run
         except (FileNotFoundError, NotADirectoryError):
             runs = folder.parent.glob('*/settings.json')
             near = difflib.get_close_matches(
@@ -187,9 +191,11 @@ class RunFolder:
                     else 'check the path, or train a system first'
                 )
             ) from None
-        except (ValueError, TypeError, KeyError) as error:
+        except (
+            ValueError, TypeError, KeyError, ArithmeticError, RuntimeError,
+        ) as error:  # fmt: skip
             raise ValueError(
-                f'{path} is not as training wrote it ({error!r}): put it '
+                f'{path} is not as training wrote it ({error!r:.200}): put it '
                 'back, or train anew in another folder'
             ) from error
 
@@ -227,12 +233,14 @@ class RunFolder:
             'train': describe(self.system),
             'd2l_gan': d2l_gan.__version__,
         }
-        write_json(self.folder / 'settings.json', settings)
+        self.found = json.dumps(settings, indent=2)
+        write_text(self.folder / 'settings.json', self.found)
 
     @property
     def num_epochs_done(self):
         """How many epochs it has behind it."""
-        return max(self.checkpoint.epochs(), default=0)
+        kept = self.checkpoint.load()
+        return kept[1]['epoch'] if kept else 0
 
     def train(self, kvstore=None):
         """Train the system, from where it is, and write down what happens.
@@ -243,41 +251,94 @@ class RunFolder:
 
         Raises:
             ValueError, FloatingPointError: as `d2l_gan.train.train` does.
-            OSError: if a file cannot be written.
+            OSError: if a file cannot be written, or another process owns the
+                folder or has just begun a run there.
         """
-        data_iter = self.system.minibatches(
-            *self.data, kvstore=kvstore, mirror=self.settings['mirror']
-        )
-        shown = next(iter(self.system.minibatches(*self.data, NUM_SHOWN)))
-        options = {
-            'seed': self.settings['seed'],
-            'checkpoint': self.checkpoint,
-            'kvstore': kvstore,
-        }
-        num_epochs = self.settings['num_epochs']
+        options = {}
+        if self.num_epochs_done < self.settings['num_epochs']:
+            # First, so that mistakes come out before anything is written
+            minibatches = self.system.minibatches
+            options = {
+                'data_iter': minibatches(
+                    *self.data,
+                    kvstore=kvstore,
+                    mirror=self.settings['mirror'],
+                ),
+                'num_epochs': self.settings['num_epochs'],
+                'examples': next(iter(minibatches(*self.data, NUM_SHOWN))),
+                'seed': self.settings['seed'],
+                'checkpoint': self.checkpoint,
+                'kvstore': kvstore,
+            }
         if kvstore is not None and kvstore.rank > 0:
-            self.system.train(data_iter, num_epochs, shown, **options)
+            if options:
+                self.system.train(**options)
             return
+        with owned(self.folder):
+            self._check_folder()
+            try:
+                if options:
+                    self._train(options)
+            except (KeyboardInterrupt, FloatingPointError):
+                self.finish()
+                raise
+            self.finish()
+
+    def _train(self, options):
         self.save_settings()
         animator = RunAnimator(self)
+        options['data_iter'] = animator.follow(options['data_iter'])
         try:
-            self.system.train(
-                animator.follow(data_iter),
-                num_epochs,
-                shown,
-                animator=animator,
-                **options,
-            )
-        except BaseException:
+            self.system.train(animator=animator, **options)
+        finally:
             animator.close()
-            raise
-        save_generator(self.system.generator, self.folder / 'generator')
+
+    def _check_folder(self):
+        """See, as its owner, that it still is what was asked for."""
+        path = self.folder / 'settings.json'
+        found = path.read_text(encoding='utf-8') if path.exists() else None
+        if found != self.found:
+            raise FileExistsError(
+                f'another process has just trained into {self.folder}: '
+                '--resume goes on with it, --out names another folder'
+            )
+        for name in ('checkpoints', 'samples'):
+            if (self.folder / name).is_symlink():
+                raise ValueError(
+                    f'{self.folder / name} is a link, but has to be a folder: '
+                    'a run is written to one place only'
+                )
+
+    def finish(self):
+        """Write all that follows from the last checkpoint, if there is one.
+
+        However often it is called, it writes the same: a run that was stopped
+        after its last epoch becomes whole by it.
+        """
+        if not self.checkpoint.epochs():
+            return
+        facts = self.load_generator()
+        epoch, history = facts['epoch'], facts['history']
+        num_epochs = self.settings['num_epochs']
+        write_json(self.folder / 'history.json', history)
+        save_losses(self.folder / 'losses.png', history, num_epochs)
+        self.save_samples('samples.png', epoch)
+        if epoch >= num_epochs:
+            save_generator(self.system.generator, self.folder / 'generator')
+
+    def save_samples(self, name, epoch):
+        """Save a picture of what the generator makes after an epoch."""
+        # From random numbers that no epoch of a training draws from
+        set_seed(self.settings['seed'], epoch, 0, 1)
+        fake, _ = self.system.sample(NUM_SHOWN)
+        real = self.data[0][:NUM_SHOWN] if fake.ndim == 2 else None
+        save_samples(self.folder / name, fake, real)
 
     def load_generator(self):
         """Read the generator, so that one can draw samples.
 
         Returns:
-            int: how many epochs it has been trained for.
+            dict: the facts of its last checkpoint.
 
         Raises:
             FileNotFoundError: if the run has not ended its first epoch.
@@ -292,26 +353,27 @@ class RunFolder:
         path, facts, arrays = kept
         try:
             self.system.load_generator(arrays)
-        except (KeyError, AssertionError, ValueError) as error:
+        except Exception as error:  # A state may be loaded in any way.
             raise ValueError(
                 f'{path} is of another system than '
                 f'{self.settings["system"]}: put back the settings.json that '
                 'belongs to it'
             ) from error
-        return facts['epoch']
+        return facts
 
 
 class RunCheckpoint(Checkpoint):
     """A `Checkpoint` with the history beside its folder, for people to read.
 
-    So history.json is as long as what a run goes on from, and holds all that
-    `train` returns, also where the run was stopped.
+    A long one is not written in every epoch, which would take ever longer.
     """
 
     def save(self, epoch, facts, arrays):
         """Write the file of an epoch, and history.json."""
         super().save(epoch, facts, arrays)
-        write_json(self.folder.parent / 'history.json', facts['history'])
+        if epoch % max(1, epoch // 20) == 0:
+            path = self.folder.parent / 'history.json'
+            write_json(path, facts['history'])
 
 
 def resolve(data):
@@ -341,11 +403,28 @@ def check_free(folder):
             f'there is a run in {folder}: --resume goes on with it, --out '
             'names another folder'
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    # A file that is hidden is a lock or a draft, which a killed run has left.
+    if folder.exists() and (not folder.is_dir() or any(folder.glob('[!.]*'))):
         raise FileExistsError(
             f'{folder} is there, and is not an empty folder: name another '
             'one by --out'
         )
+
+
+def _check_settings(settings):
+    """See that settings are of the right types, and in range."""
+    check_types(settings, SETTINGS)
+    shape, size = settings['shape'], settings['size']
+    is_square = len(shape) == 3 and shape[1] == shape[2] == (size or shape[1])
+    for name, fits in {
+        'num_epochs': settings['num_epochs'] >= 1,
+        'seed': 0 <= settings['seed'] < 2**32,
+        'num_classes': 0 <= settings['num_classes'] < 2**16,
+        'shape': (shape == [2] or is_square)
+        and all(isinstance(n, int) and 0 < n < 2**16 for n in shape),
+    }.items():
+        if not fits:
+            raise ValueError(f'{name} is {settings[name]!r:.60}')
 
 
 def describe(system):

@@ -21,6 +21,12 @@ def main(arguments=None, prog='python -m d2l_gan.book'):
     except ModuleNotFoundError as error:
         told = f'error: the book needs the package {error.name}, which is not '
         told, status = f"{told}installed: pip install '.[book]'", 1
+    except OSError as error:
+        where = f': {error.filename}' if error.filename else ''
+        told, status = f'error: {error.strerror or error}{where}', 1
+        told = told.splitlines()[0][:500]
+    except MemoryError:
+        told, status = 'error: the memory is full: end other programs', 1
     except KeyboardInterrupt:
         told, status = '\ninterrupted; the last pages are still in place', 130
     print(told, file=sys.stderr)

@@ -19,13 +19,14 @@ from traitlets.config import Config
 from d2l_gan.book.claims import with_values
 from d2l_gan.book.imports import digest, imported_files
 from d2l_gan.support import threads
-from d2l_gan.support.files import write_text
+from d2l_gan.support.files import drafted, write_text
 
 __all__ = ['cache_key', 'execute']
 
 # MXNet's log goes to the page otherwise: "[12:34:56] ../src/... Using ...".
 ENGINE_LOG = re.compile(r'^\[\d\d:\d\d:\d\d\] \S+\.cc:\d+: .*\n?', re.M)
 MATPLOTLIBRC = pathlib.Path(__file__).parent / 'matplotlibrc'
+DIED = 'the kernel died in this cell: was the memory full?'
 ANSI = re.compile(r'\x1b\[[0-9;]*m')
 
 
@@ -145,7 +146,7 @@ def _run(book, chapter, timeout, out, clients):
     notebook = nbformat.v4.new_notebook(cells=cells)
     progress = _Progress(chapter, out)
     # Sockets that are files: nobody on the network can reach the kernel.
-    with tempfile.TemporaryDirectory() as folder:
+    with drafted(tempfile.gettempdir(), is_folder=True) as folder:
         sockets = {'transport': 'ipc', 'ip': f'{folder}/kernel'}
         client = NotebookClient(
             notebook,
@@ -167,7 +168,7 @@ def _run(book, chapter, timeout, out, clients):
             told += ' `make chapter TIMEOUT=<seconds>`'
             raise progress.error(told) from None
         except exceptions.DeadKernelError:
-            raise progress.error('the kernel died in this cell') from None
+            raise progress.error(DIED) from None
         finally:
             progress.stop()
     return [_tidy(cell.outputs) for cell in cells]

@@ -1,12 +1,13 @@
 """Makes the pages and the notebooks of a book from its chapters."""
 
+import errno
 import functools
+import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 import nbformat
 
@@ -14,7 +15,7 @@ from d2l_gan.book import marks
 from d2l_gan.book.imports import digest
 from d2l_gan.book.read import BookError
 from d2l_gan.book.references import References
-from d2l_gan.support.files import write_text
+from d2l_gan.support.files import drafted, write_text
 
 __all__ = ['render']
 
@@ -49,8 +50,7 @@ def render(book, outputs, build, out=sys.stderr):
         return False
     print('pages: rendering', file=out, flush=True)
     build.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix='.draft-', dir=build) as draft:
-        draft = pathlib.Path(draft)
+    with drafted(build, is_folder=True) as draft:
         shutil.copytree(HERE / 'static', draft / 'source' / 'static')
         shutil.copy(HERE / 'conf.py', draft / 'source')
         for folder, files in (('source', pages), ('notebooks', notebooks)):
@@ -125,6 +125,8 @@ def _sphinx(book, draft):
     command += ['-d', draft / 'doctrees', draft / 'source', draft / 'html']
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
+        if os.strerror(errno.ENOSPC) in run.stderr:
+            raise OSError(errno.ENOSPC, f'the disk of {draft.parent} is full')
         told = _in_chapters(book, run.stderr.strip(), draft.resolve())
         raise BookError(f'the pages could not be rendered:\n{told}')
 

@@ -5,16 +5,24 @@ import json
 import logging
 import os
 import re
-import tempfile
 import zipfile
-import zlib
 
 import numpy
 
+from d2l_gan.support.checks import check_types
 from d2l_gan.support.files import expand, replacing
 
 # Of the files. A reader refuses those of a later one.
-FORMAT = 1
+FORMAT = 2
+# What `facts` must have, and of which types
+FACTS = {
+    'format': int,
+    'epoch': int,
+    'seed': (int, type(None)),
+    'history': dict,
+    'settings': dict,
+    'states': list,
+}
 
 
 class Checkpoint:
@@ -55,22 +63,6 @@ class Checkpoint:
         )
         return sorted((int(name[1]) for name in names if name), reverse=True)
 
-    def prepare(self):
-        """Make the folder, and see that it takes files.
-
-        Raises:
-            OSError: naming the folder.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.folder).close()
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f'checkpoints cannot be written to the folder {self.folder} '
-                f'({error.strerror}): allow it, or take another folder',
-            ) from error
-
     def save(self, epoch, facts, arrays):
         """Write the file of an epoch, and remove those that are too many.
 
@@ -82,9 +74,16 @@ class Checkpoint:
         Raises:
             OSError: naming the file; then those from before are still there.
         """
+        # Numbers take a tenth of the room in arrays, and there will be many.
+        rows = {
+            f'history/{name}': numpy.array(values, 'float64')
+            for name, values in facts['history'].items()
+            if name != 'warnings'
+        }
+        warnings = {'warnings': facts['history']['warnings']}
+        text = json.dumps({**facts, 'history': warnings}, default=float)
         content = io.BytesIO()
-        text = json.dumps(facts, default=float)
-        numpy.savez(content, facts=text, **arrays)
+        numpy.savez(content, facts=text, **rows, **arrays)
         # A damaged file of a later epoch is no reason to remove good ones.
         path, older = self.path(epoch), [e for e in self.epochs() if e < epoch]
         try:
@@ -96,14 +95,11 @@ class Checkpoint:
             good = older and f'the one before, {self.path(older[0])}, is whole'
             raise OSError(
                 error.errno,
-                f'the checkpoint {path} could not be written '
-                f'({error.strerror}; {good or "it is the first"}): make room '
-                'there, and train again to go on',
+                f'the checkpoint {error.strerror}; then train again to go on '
+                f'({good or "it is the first"})',
             ) from error
         for other in older[self.keep - 1 :]:
             self.path(other).unlink()
-        for draft in self.folder.glob('.epoch-*.npz.*'):  # after a kill
-            draft.unlink()
 
     def load(self):
         """Read the newest file that is whole.
@@ -145,14 +141,16 @@ def _read(path):
     """Give the facts and the arrays of a file."""
     with path.open('rb') as file:
         foreign = not b'PK\3\4'.startswith(file.read(4))
-        file.seek(0)
         try:
             if not foreign:
-                with numpy.load(file, allow_pickle=False) as archive:
-                    arrays = dict(archive)
+                arrays = _read_arrays(file)
                 facts = json.loads(str(arrays.pop('facts', '{}')))
                 foreign = 'format' not in facts
-        except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            if not foreign and facts['format'] <= FORMAT:
+                _check(path, facts, arrays)
+        except MemoryError:
+            raise
+        except Exception as error:  # What is damaged may fail in any way
             raise _DamagedError(error) from error
     if foreign:
         raise ValueError(
@@ -166,3 +164,45 @@ def _read(path):
             'that wrote it, or a later one'
         )
     return facts, arrays
+
+
+def _read_arrays(file):
+    """Read arrays as NumPy does, but take no more memory than the file has."""
+    arrays = {}
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        claimed = sum(member.file_size for member in members)
+        if claimed > os.fstat(file.fileno()).st_size or any(
+            member.compress_type for member in members
+        ):
+            raise ValueError(f'it claims to hold {claimed} bytes')
+        for info in members:
+            with archive.open(info) as member:
+                version = numpy.lib.format.read_magic(member)
+                if version != (1, 0):
+                    raise ValueError(f'{info.filename} has version {version}')
+                header = numpy.lib.format.read_array_header_1_0(member)
+                shape, columns_first, dtype = header
+                # This refuses Python objects, and the next line a shape that
+                # claims more than there is.
+                values = numpy.frombuffer(bytearray(member.read()), dtype)
+            arrays[info.filename[: -len('.npy')]] = values.reshape(
+                shape, order='F' if columns_first else 'C'
+            )
+    return arrays
+
+
+def _check(path, facts, arrays):
+    """See that facts are as `save` wrote them; move the history there."""
+    check_types(facts, FACTS)
+    epoch, seed, history = facts['epoch'], facts['seed'], facts['history']
+    if not 0 <= (seed or 0) < 2**32 or path.stem != f'epoch-{epoch:06d}':
+        raise ValueError(f'its epoch is {epoch}, and its seed {seed}')
+    for name in [name for name in arrays if name.startswith('history/')]:
+        history[name[len('history/') :]] = arrays.pop(name).tolist()
+    for name, values in history.items():
+        kind = str if name == 'warnings' else (int, float)
+        if not all(isinstance(value, kind) for value in values) or (
+            name != 'warnings' and len(values) != epoch
+        ):
+            raise ValueError(f'its history of {name} has other values')

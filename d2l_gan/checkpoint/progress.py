@@ -2,6 +2,7 @@
 
 import copy
 import os
+from contextlib import nullcontext
 
 import numpy
 
@@ -10,9 +11,11 @@ from d2l_gan.checkpoint.state import (
     load_network,
     load_trainer,
     network_state,
+    same_shape,
     state_of,
     trainer_state,
 )
+from d2l_gan.support.files import owned
 
 # For those who would go on with a run as another one
 CURE = 'go on with what it was made with, or take another folder'
@@ -64,6 +67,7 @@ class Progress:
             if hasattr(other, 'state_dict')
         }
         self._unwritten = None
+        self._found = checkpoint and checkpoint.epochs()
         kept = checkpoint and checkpoint.load()
         if kept:
             self._restore(*kept)
@@ -96,24 +100,32 @@ class Progress:
         is kept, and what came after it is not.
 
         Raises:
-            OSError: if that cannot be written.
+            OSError: if that cannot be written, or another process owns the
+                folder.
+            ValueError: if one has trained into it since this was made.
             FloatingPointError: if a network is not finite after an epoch.
         """
         writes = self.writes and self.checkpoint is not None
-        if writes:
-            self.checkpoint.prepare()
-        try:
-            for epoch in range(self.epoch + 1, num_epochs + 1):
-                yield epoch
-                if writes:
-                    self._unwritten = epoch, *self._snapshot(epoch)
-                self.epoch = epoch
-                if writes and epoch % self.checkpoint.every == 0:
-                    self._write()
-        except (GeneratorExit, KeyboardInterrupt, FloatingPointError):
+        alone = owned(self.checkpoint.folder) if writes else nullcontext()
+        with alone:
+            if writes and self.checkpoint.epochs() != self._found:
+                raise ValueError(
+                    'another process has just trained into the folder '
+                    f'{self.checkpoint.folder}: start again, to go on from '
+                    'there, or take another folder'
+                )
+            try:
+                for epoch in range(self.epoch + 1, num_epochs + 1):
+                    yield epoch
+                    if writes:
+                        self._unwritten = epoch, *self._snapshot(epoch)
+                    self.epoch = epoch
+                    if writes and epoch % self.checkpoint.every == 0:
+                        self._write()
+            except (GeneratorExit, KeyboardInterrupt, FloatingPointError):
+                self._write()
+                raise
             self._write()
-            raise
-        self._write()
 
     def _write(self):
         if self._unwritten:
@@ -153,17 +165,23 @@ class Progress:
 
     def _restore(self, path, facts, arrays):
         self._compare(path, facts, arrays)
-        for name, net in self.nets.items():
-            load_network(net, state_of(name, arrays))
-        for name, pair in self.trainers.items():
-            load_trainer(*pair, state_of(name, arrays))
-        for name, other in self.others.items():
-            other.load_state_dict(
-                {
-                    key: array if array.ndim else array.item()
-                    for key, array in state_of(name, arrays).items()
-                }
-            )
+        try:
+            for name, net in self.nets.items():
+                load_network(net, state_of(name, arrays))
+            for name, pair in self.trainers.items():
+                load_trainer(*pair, state_of(name, arrays))
+            for name, other in self.others.items():
+                other.load_state_dict(
+                    {
+                        key: array if array.ndim else array.item()
+                        for key, array in state_of(name, arrays).items()
+                    }
+                )
+        except Exception as error:  # A state may be loaded in any way.
+            raise ValueError(
+                f'the checkpoint {path} holds states that do not fit '
+                f'({error!r:.200}): {CURE}'
+            ) from error
         self.history.update(facts['history'])
         self.settings.update(facts['settings'])
         self.epoch, self.seed = facts['epoch'], facts['seed']
@@ -182,10 +200,11 @@ class Progress:
                 if name.startswith(f'{part}/')
             }
             for name in sorted({*here, *kept}):
-                if not _same_shape(here.get(name, ()), kept.get(name)):
+                if not same_shape(here.get(name, ()), kept.get(name)):
                     raise ValueError(
-                        f'the checkpoint {path} is of other networks: there '
-                        f'{name} has shape {kept.get(name, "none")}, but here '
+                        f'the checkpoint {path} is of other networks: '
+                        f'there {name:.60} has shape '
+                        f'{kept.get(name, "none")}, but here '
                         f'{here.get(name, "none")}: {CURE}'
                     )
         if facts['states'] != sorted(self.others):
@@ -202,10 +221,3 @@ def _require_same(path, name, kept, here):
             f'the checkpoint {path} is of a run with {name} = {kept}, but '
             f'here it is {here}: {CURE}'
         )
-
-
-def _same_shape(here, kept):
-    """Whether shapes are the same; a size of 0 or -1 is not known yet."""
-    if here is None or kept is None or len(here) != len(kept):
-        return here is None and kept is not None
-    return all(a in (0, -1, b) for a, b in zip(here, kept))

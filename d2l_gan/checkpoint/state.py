@@ -1,5 +1,6 @@
 """What a network, a trainer or a step has to keep, as arrays by name."""
 
+import numpy
 from mxnet import np
 
 
@@ -71,13 +72,30 @@ def load_network(net, state):
             `state_of` gives them.
 
     Raises:
-        KeyError, AssertionError: if they are of another network.
+        KeyError, AssertionError, ValueError: if they are of another network.
     """
     for name, parameter in net._collect_params_with_prefix().items():
         array = state[name]
+        _check_array(name, array, parameter)
         parameter.set_data(np.array(array, dtype=array.dtype))
         # If its shape was not known, MXNet would wait for the first minibatch.
         parameter._finish_deferred_init()
+
+
+def _check_array(name, array, parameter):
+    if array.dtype != numpy.dtype(parameter.dtype) or not same_shape(
+        parameter.shape, array.shape
+    ):
+        raise ValueError(
+            f'for {name} there is {array.dtype} of shape {array.shape}'
+        )
+
+
+def same_shape(here, kept):
+    """Whether shapes are the same; a size of 0 or -1 is not known yet."""
+    if here is None or kept is None or len(here) != len(kept):
+        return here is None and kept is not None
+    return all(a in (0, -1, b) for a, b in zip(here, kept))
 
 
 # `Trainer.save_states` would pickle. Like the names of networks' parameters,
@@ -111,7 +129,11 @@ def load_trainer(trainer, net, state):
         if f'{name}.count' in state:
             i = trainer._param2idx[parameter.name]
             counts[i] = int(state[f'{name}.count'])
+            if counts[i] < 1:
+                raise ValueError(f'{name} has been updated {counts[i]} times')
             means[i] = state[f'{name}.mean'], state[f'{name}.var']
+            for mean in means[i]:
+                _check_array(name, mean, parameter)
     adam = trainer.optimizer
     adam.num_update = max(counts.values(), default=0)
     for updater, ctx in zip(trainer._updaters, trainer._contexts):

@@ -5,9 +5,11 @@ means, and for what the processes are.
 """
 
 import argparse
+import contextlib
 import ctypes
 import os
 import random
+import re
 import shlex
 import signal
 import socket
@@ -21,8 +23,7 @@ __all__ = ['main']
 
 # What a process on another machine inherits from this one
 INHERITED = ('D2L_GAN_', 'MXNET_', 'OMP_', 'PS_', 'PYTHONPATH')
-# Seconds that processes have to end by themselves when one of them is lost
-GRACE = 3
+TUNING = 'MXNET_USE_OPERATOR_TUNING'
 
 
 def main(arguments=None, prog='python -m d2l_gan.cluster.launch'):
@@ -44,8 +45,9 @@ def main(arguments=None, prog='python -m d2l_gan.cluster.launch'):
     """
     options = _parser(prog).parse_args(arguments)
     try:
-        return _run(options)
-    except (ValueError, OSError) as error:
+        with contextlib.ExitStack() as claims:
+            return _run(options, claims)
+    except (ValueError, OSError, OverflowError) as error:
         print(f'd2l_gan: {error}', file=sys.stderr)
         return 2
 
@@ -99,7 +101,7 @@ def _parser(prog):
     return parser
 
 
-def _run(options):
+def _run(options, claims):
     if not options.command:
         raise ValueError('what is each worker to do? Add a command')
     command = [sys.executable, *options.command]
@@ -108,17 +110,19 @@ def _run(options):
     hosts = [('127.0.0.1', None)]
     if options.hostfile:
         hosts = _read_hosts(options.hostfile)
+    if options.port:
+        for port in (options.port, options.port + 1):
+            claims.enter_context(_claim(port))
     num_servers = options.servers or len(hosts)
     environment = {
         'DMLC_PS_ROOT_URI': options.address or _own_address(hosts[0][0]),
         'DMLC_PS_ROOT_PORT': options.port or _free_port(),
         'DMLC_NUM_WORKER': options.workers,
         'DMLC_NUM_SERVER': num_servers,
+        # Else MXNet measures at the start which operators to share among
+        # threads, and the losses differ in the eighth digit from run to run.
+        TUNING: os.environ.get(TUNING, 0),
     }
-    if options.port:
-        for port in (options.port, options.port + 1):
-            if peers.port_in_use(port):
-                raise ValueError(f'port {port} is in use on this machine')
     cores = os.environ.get('D2L_GAN_NUM_THREADS')
     shared = not options.hostfile
     if shared and cores == os.environ.get('OMP_NUM_THREADS', ''):
@@ -171,7 +175,8 @@ class _Child:
             words = [f'{k}={v}' for k, v in {**inherited, **variables}.items()]
             there = shlex.join(['exec', 'env', *words, *argv])
             there = f'cd {shlex.quote(os.getcwd())} && {there}'
-            argv = ['ssh', '-o', 'BatchMode=yes', '-p', port, name, there]
+            options = ['-o', 'BatchMode=yes', '-p', port]
+            argv = ['ssh', *options, '--', name, there]
         self.process = subprocess.Popen(
             argv,
             env={**os.environ, **variables},
@@ -214,7 +219,7 @@ def _wait(children):
 
 def _leave_time(children):
     """Give processes some seconds to end by themselves."""
-    last = time.monotonic() + GRACE
+    last = time.monotonic() + peers.GRACE
     while time.monotonic() < last and any(
         child.process.poll() is None for child in children
     ):
@@ -223,12 +228,18 @@ def _leave_time(children):
 
 def _read_hosts(path):
     hosts = []
-    with open(path, encoding='utf-8') as lines:
+    with open(path, encoding='utf-8', errors='replace') as lines:
         for line in lines:
             words = line.partition('#')[0].split()
             if words:
-                name, _, port = words[0].partition(':')
-                hosts.append((name, port or '22'))
+                host = re.fullmatch(r'(\w[\w.-]*)(?::(\d+))?', words[0])
+                if not host:
+                    raise ValueError(
+                        f'{path}: {words[0]!r} is no machine: write its name '
+                        'or IPv4 address (MXNet knows no others), and perhaps '
+                        ':PORT'
+                    )
+                hosts.append((host[1], host[2] or '22'))
     if not hosts:
         raise ValueError(
             f'{path} names no machine: there has to be one a line'
@@ -239,8 +250,33 @@ def _read_hosts(path):
 def _own_address(other):
     """The address from which this machine reaches another one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((other, 9))  # sends nothing
+        try:
+            probe.connect((other, 9))  # sends nothing
+        except OSError as error:
+            raise ValueError(
+                f'{other} cannot be found ({error.strerror}): check its name '
+                'and the network'
+            ) from error
         return probe.getsockname()[0]
+
+
+def _claim(port):
+    """Take a port before another launcher can; gives what has to stay open.
+
+    The scheduler itself takes it a second later only.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f'\0d2l_gan {port}')  # a name that dies with this process
+        if not peers.port_in_use(port):
+            return claim
+    except OSError:
+        pass
+    claim.close()
+    raise ValueError(
+        f'port {port} is in use on this machine: end the run that has it, or '
+        'choose another --port'
+    )
 
 
 def _free_port():

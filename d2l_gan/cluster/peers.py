@@ -4,7 +4,9 @@ MXNet's processes wait for each other in silence: if a worker dies, the others
 hang in their next `pull`, and nothing tells them. So each server and worker
 keeps a connection open to the process of the scheduler, at the port after
 the scheduler's own. A process that dies closes it, however it died, and then
-the scheduler tells all others, which say why and exit with `STATUS`.
+the scheduler tells all others, which say why and exit with `STATUS`. So that
+a process that is stopped, or cut off, is missed too, a thread of each gives a
+sign of life every second, however long a step of its main thread takes.
 
 `watch` is called when `d2l_gan` is imported in a process that has a role
 (DMLC_ROLE); see `d2l_gan.cluster` for the environment variables that it
@@ -21,21 +23,19 @@ import threading
 import time
 import types
 
-__all__ = ['STATUS', 'begin', 'end', 'leave', 'port_in_use', 'watch']
+__all__ = ['GRACE', 'STATUS', 'begin', 'end', 'leave', 'port_in_use', 'watch']
 
 # The exit status of a process that cannot go on without the others
 STATUS = os.EX_UNAVAILABLE
 
 ALONE = 'a worker goes on, but another one has left'
 
-# A machine that lost its power does not close its connections: the kernel
-# asks after 15 seconds of silence, and gives up half a minute after the last
-# sign of life.
-KEEPALIVE = {
-    socket.TCP_KEEPIDLE: 15,
-    socket.TCP_KEEPINTVL: 5,
-    socket.TCP_KEEPCNT: 3,
-}
+# The last words about a worker after Ctrl-C
+INTERRUPTED = 'was interrupted'
+# Seconds that processes have to end by themselves when one of them is lost
+GRACE = 3
+# Seconds between two signs of life
+BEAT = 1
 
 
 def watch():
@@ -51,6 +51,7 @@ def watch():
     if not port:
         return
     patience = float(os.environ.get('D2L_GAN_JOIN_SECONDS', 120))
+    silence = float(os.environ.get('D2L_GAN_SILENCE_SECONDS', 60))
     if role == 'scheduler':
         for name, number in (
             ('DMLC_PS_ROOT_PORT', root),
@@ -61,10 +62,10 @@ def watch():
                     f'port {number} is in use on this machine: end the run '
                     f'that has it, or choose another {name}'
                 )
-        _start(_Scheduler(port, patience).run)
+        _start(_Scheduler(port, patience, silence).run)
     else:
         global _peer
-        _peer = _Peer(role, host, port, patience)
+        _peer = _Peer(role, host, port, patience, silence)
         _start(_peer.run)
         atexit.register(leave)
 
@@ -85,10 +86,15 @@ def end():
         _peer.end()
 
 
-def leave():
-    """Tell that this process exits, which ends all others if it trains."""
+def leave(status=None):
+    """Tell that this process exits, which ends all others if it trains.
+
+    Args:
+        status: with which; if `None`, 1, or 130 after Ctrl-C.
+    """
     if _peer:
-        _peer.leave()
+        last = getattr(sys, 'last_type', None)
+        _peer.leave(status or (130 if last is KeyboardInterrupt else 1))
 
 
 def port_in_use(port):
@@ -122,25 +128,44 @@ def _exit(message, status=STATUS):
 class _Peer:
     """A server's or worker's end of the connection."""
 
-    def __init__(self, role, host, port, patience):
-        self.role, self.address, self.patience = role, (host, port), patience
+    def __init__(self, role, host, port, patience, silence):
+        self.role, self.address = role, (host, port)
+        self.patience, self.silence = patience, silence
         self.connection, self.lost = None, None
         self.busy, self.trains = True, False
         self.connected = threading.Event()
 
     def run(self):
         self._connect()
-        lines = self.connection.makefile(encoding='utf-8')
-        try:
-            message = lines.readline().strip()
-        except OSError:
-            message = ''
+        message = self._listen()
         if message == 'done':
             _exit('', 0)
         host, port = self.address
         self.lost = message or f'the scheduler at {host}:{port - 1} is gone'
+        if self.lost.endswith(INTERRUPTED):
+            # So may this one be, which then still has to keep its work.
+            time.sleep(GRACE)
         if self.busy:
             _exit(self.lost)
+
+    def _listen(self):
+        """Give signs of life until a message comes, or no sign any more."""
+        received, silent = b'', 0
+        self.connection.settimeout(BEAT)
+        while b'\n' not in received and silent < self.silence:
+            self._send('')
+            try:
+                news = self.connection.recv(4096)
+            except socket.timeout:
+                # Once only, if this process itself was stopped meanwhile
+                silent += BEAT
+                continue
+            except OSError:
+                break
+            if not news:
+                break
+            received, silent = (received + news).lstrip(b'\n'), 0
+        return received.decode(errors='replace').strip()
 
     def _connect(self):
         last = time.monotonic() + self.patience
@@ -157,8 +182,6 @@ class _Peer:
                         'and is DMLC_PS_ROOT_URI its machine?'
                     )
                 time.sleep(0.2)
-        self.connection.settimeout(None)
-        _keep_alive(self.connection)
         # A data loader's processes must not keep it open for a dead worker.
         os.register_at_fork(after_in_child=self.connection.close)
         self._send(f'{self.role} {socket.gethostname()} {os.getpid()}')
@@ -180,18 +203,20 @@ class _Peer:
         self.connected.wait()
         self._send('end')
 
-    def leave(self):
+    def leave(self, status):
         if self.trains:
+            if status == 130:
+                self._send('interrupted')
             # An error ends this process. Left alone, MXNet would now wait for
             # the others, and they for this one's gradients.
-            _exit('left before the training was over', 1)
+            _exit('left before the training was over', status)
 
 
 class _Scheduler:
     """The scheduler's ends of all connections."""
 
-    def __init__(self, port, patience):
-        self.patience = patience
+    def __init__(self, port, patience, silence):
+        self.patience, self.silence = patience, silence
         self.expected = {
             role: int(os.environ[f'DMLC_NUM_{role.upper()}'])
             for role in ('worker', 'server')
@@ -203,17 +228,21 @@ class _Scheduler:
         self.selector.register(self.listener, selectors.EVENT_READ)
 
     def run(self):
-        last = time.monotonic() + self.patience
+        beat = time.monotonic()
+        last = beat + self.patience
         while True:
-            for key, _ in self.selector.select(timeout=1):
+            for key, _ in self.selector.select(timeout=BEAT):
                 if key.fileobj is self.listener:
                     connection, _ = self.listener.accept()
-                    _keep_alive(connection)
                     self.selector.register(
                         connection, selectors.EVENT_READ, data=[b'']
                     )
                 else:
                     self._read(key.fileobj, key.data)
+            # After what was received, if this process itself was stopped
+            if time.monotonic() >= beat:
+                beat = time.monotonic() + BEAT
+                self._beat()
             if self._all_came():
                 if not self._num_workers():
                     self._tell('done')
@@ -234,10 +263,21 @@ class _Scheduler:
         for line in lines:
             self._hear(connection, line.decode(errors='replace').split())
         if not received:
-            self.selector.unregister(connection)
-            connection.close()
-            if connection in self.peers:
-                self._lose(self.peers.pop(connection))
+            self._close(connection, 'is gone')
+
+    def _beat(self):
+        self._tell('')
+        for connection, peer in list(self.peers.items()):
+            peer.silent += BEAT
+            if peer.silent > self.silence:
+                fate = f'has given no sign of life for {self.silence:g} s'
+                self._close(connection, fate)
+
+    def _close(self, connection, fate):
+        self.selector.unregister(connection)
+        connection.close()
+        if connection in self.peers:
+            self._lose(self.peers.pop(connection), fate)
 
     def _hear(self, connection, words):
         peer = self.peers.get(connection)
@@ -251,14 +291,20 @@ class _Scheduler:
                     place=f'on {host}, process {process},',
                     busy=role == 'worker',
                     begun=0,
+                    silent=0,
+                    fate=None,
                 )
-        elif words[:1] == ['begin']:
+            return
+        peer.silent = 0
+        if words[:1] == ['begin']:
             peer.busy, peer.rank = True, ' '.join(['', *words[1:]])
             peer.begun += 1
             few = self._num_workers() < self.expected['worker']
             if few and self._all_came():
                 self._fail(ALONE)
-        else:
+        elif words == ['interrupted']:
+            peer.fate = INTERRUPTED
+        elif words:
             peer.busy = False
 
     def _all_came(self):
@@ -270,12 +316,13 @@ class _Scheduler:
     def _num_workers(self):
         return sum(peer.role == 'worker' for peer in self.peers.values())
 
-    def _lose(self, lost):
+    def _lose(self, lost, fate):
         needed = not self._all_came() or any(
             peer.busy for peer in self.peers.values()
         )
         if lost.busy or (lost.role == 'server' and needed):
-            self._fail(f'{lost.role}{lost.rank} {lost.place} is gone')
+            fate = lost.fate or fate
+            self._fail(f'{lost.role}{lost.rank} {lost.place} {fate}')
         if lost.role == 'worker' and any(
             peer.begun > lost.begun for peer in self.peers.values()
         ):
@@ -290,9 +337,3 @@ class _Scheduler:
         self._tell(message)
         time.sleep(0.5)  # for the message not to be lost with the connection
         _exit(message)
-
-
-def _keep_alive(connection):
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in KEEPALIVE.items():
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -15,6 +15,7 @@ __all__ = [
     'check_not_empty',
     'check_numpy_mode',
     'check_settings',
+    'check_types',
     'engine_left_clean',
     'finite_array',
     'real_examples',
@@ -53,6 +54,22 @@ def check_settings(num_epochs, lr_D, lr_G, latent_dim, beta1, seed=None):
     ):
         if not fits:
             raise ValueError(f'{name} is {value}, but has to be {range_}')
+
+
+def check_types(facts, kinds):
+    """See that what a file holds has values of certain types.
+
+    Args:
+        facts: what should be a dictionary with certain names.
+        kinds: a type, or several, for each of these.
+
+    Raises:
+        KeyError, TypeError: naming what is missing or wrong.
+    """
+    for name, kind in kinds.items():
+        value = facts[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TypeError(f'{name} is {value!r:.60}')
 
 
 def refuse_unknown(unknown, names):
@@ -257,6 +274,8 @@ def _call(name, net, inputs, kind):
             # The engine reports what goes wrong when somebody waits for it.
             outputs.wait_to_read()
     except (mx.MXNetError, AssertionError, ValueError, TypeError) as error:
+        if 'Failed to allocate' in str(error):
+            raise
         reason = str(error).strip().splitlines()
         raise ValueError(
             f'{name} cannot take {kind} of shape {inputs.shape}: '
