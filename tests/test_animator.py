@@ -1,3 +1,4 @@
+import base64
 import io
 import re
 import sys
@@ -316,3 +317,102 @@ def test_a_film_has_its_frames_in_order():
         picture.seek(i)
         assert picture.convert('RGB').getpixel((50, 50)) == colour
         assert picture.info['duration'] == (500 if i == 2 else 100)
+
+
+def tell_colours(fig, i):
+    fig.set_facecolor(['red', 'lime', 'blue'][i])
+    return f'colour {i} < 3'
+
+
+READ_FILM = """
+const film = document.querySelector('figure');
+const [back, player, forth] = film.querySelectorAll('button');
+const slider = film.querySelector('input');
+const img = film.querySelector('img');
+const key = (where, key) => where.dispatchEvent(
+  new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+const shown = () => {
+  const canvas = document.createElement('canvas').getContext('2d');
+  canvas.drawImage(img, 0, 0);
+  const [r, g, b] = canvas.getImageData(5, 5, 1, 1).data;
+  const caption = film.querySelector('figcaption').textContent;
+  return [[r, g, b].indexOf(255), caption.match(/\\d/)[0], slider.value,
+    player.title].join(' ');
+};
+const seen = [];
+const see = async (ms) => {
+  await wait(ms);
+  seen.push(shown());
+};
+"""
+
+
+def test_a_film_plays_stops_and_steps(perform):
+    seen = perform(
+        film(tell_colours, 3, (1, 1), 1)._repr_html_(),
+        READ_FILM
+        + """
+        await see(500); await see(1000); await see(1000); await see(4000);
+        await see(1000); player.click(); await see(9000);
+        forth.click(); await see(3000);
+        forth.click(); forth.click(); forth.click(); await see(0);
+        back.click(); await see(0);
+        slider.value = 0; slider.dispatchEvent(new Event('input'));
+        await see(3000);
+        back.click(); await see(0);
+        key(slider, 'ArrowRight'); await see(0);
+        key(player, 'End'); await see(0); key(player, 'Home'); await see(0);
+        key(slider, ' '); await see(1500);
+        return seen;""",
+    )
+    assert seen == [
+        # It begins by itself, and its last frame stays five times as long.
+        '0 0 0 pause', '1 1 1 pause', '2 2 2 pause', '2 2 2 pause',
+        '0 0 0 pause',
+        '0 0 0 play', '1 1 1 play', '2 2 2 play', '1 1 1 play',
+        '0 0 0 play', '0 0 0 play', '1 1 1 play', '2 2 2 play',
+        '0 0 0 play', '1 1 1 pause',
+    ]  # fmt: skip
+
+
+def test_a_film_waits_where_motion_is_to_be_reduced(perform):
+    seen = perform(
+        film(tell_colours, 3, (1, 1), 1)._repr_html_(),
+        READ_FILM + 'await see(9000); player.click(); await see(1500);'
+        'return seen;',
+        '--force-prefers-reduced-motion',
+    )
+    assert seen == ['0 0 0 play', '1 1 1 pause']
+
+
+def test_films_of_one_page_are_apart_and_fit_a_narrow_one(perform):
+    # The second one's script finds the first one, and leaves it alone.
+    two = ''.join(
+        film(tell_colours, 3, figsize)._repr_html_()
+        for figsize in ((8, 1), (1, 1))
+    )
+    assert perform(
+        f'<div style="width: 420px">{two}</div>',
+        """
+        const films = [...document.querySelectorAll('figure')];
+        films[0].querySelectorAll('button')[2].click();
+        return films.map((film) => [
+          film.querySelectorAll('button').length,
+          film.querySelector('input').value,
+          film.querySelector('img').clientWidth,
+          film.scrollWidth <= 420]);""",
+    ) == [[3, '1', 420, True], [3, '0', 100, True]]
+
+
+def test_without_scripts_a_film_is_a_moving_picture():
+    picture = film(tell_colours, 3, (1, 1))
+    html = picture._repr_html_()
+    (src,) = re.findall(r'<img src="data:image/png;base64,(.*?)"', html)
+    assert base64.b64decode(src) == picture.data
+    assert '<button' not in html.split('<script>')[0]
+
+
+def test_frames_that_are_alike_stay_frames():
+    picture = film(lambda fig, i: None, 3, (1, 1))
+    assert len(picture.film['frames']) == 3
+    assert picture.film['captions'][2] == 'frame 3 of 3'

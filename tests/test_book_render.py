@@ -1,10 +1,7 @@
 import html
 import io
-import json
 import pathlib
 import re
-import shutil
-import subprocess
 
 import nbformat
 import pytest
@@ -198,50 +195,6 @@ def pages(tmp_path_factory):
     }
     render(book, outputs, where, out=io.StringIO())
     return where / 'html'
-
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None
-)
-FLAGS = [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    '--enable-logging=stderr',
-    '--virtual-time-budget=30000',
-]
-
-
-@pytest.fixture
-def browse(tmp_path):
-    """Open a page; gives its tree, what it logged, whom it asked."""
-    if CHROMIUM is None:
-        pytest.skip('there is no Chromium here to open the pages with')
-
-    def browse(page):
-        log = tmp_path / 'net.json'
-        run = subprocess.run(
-            [CHROMIUM, *FLAGS, f'--user-data-dir={tmp_path / "profile"}',
-             f'--log-net-log={log}', '--dump-dom', page.as_uri()],
-            capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        logged = re.findall(r'CONSOLE.*?\] "(.*?)", source', run.stderr)
-        # What the browser itself asks for is of no page's origin.
-        asked = [
-            event['params']['url']
-            for event in json.loads(log.read_text())['events']
-            if 'file://'
-            in str(event.get('params', {}).get('network_isolation_key'))
-            and 'url' in event['params']
-        ]
-        return run.stdout, logged, asked
-
-    return browse
 
 
 def test_the_browser_would_tell(browse, tmp_path):
