@@ -18,7 +18,7 @@ setup(
     package_data={
         'd2l_gan.animator': ['*.css', '*.js'],
         'd2l_gan.book': ['matplotlibrc', 'static/*'],
-        'd2l_gan.demo': ['*.css', '*.js'],
+        'd2l_gan.demo': ['*.css', '*.html', '*.js'],
     },
     # MXNet 1.9.1 is the last release there will ever be; it has wheels
     # for these versions and runs on NumPy 1 only.

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from d2l_gan.support.checks import to_numpy
 from d2l_gan.support.files import replacing
+from d2l_gan.support.pages import with_files
 
 __all__ = ['film', 'save_images', 'tile']
 
@@ -35,17 +36,14 @@ class Film(display.Image):
         self.film = film
 
     def _repr_html_(self):
-        style, script = (
-            (HERE / name).read_text('utf-8')
-            for name in ('controls.css', 'film.js')
-        )
         # The picture is what remains where scripts and buttons are taken out.
-        return (
+        return with_files(
             '<figure class="film" data-lm-suppress-shortcuts="true" '
             f'data-film="{html.escape(json.dumps(self.film))}">'
             f'<img src="{_address(self.data)}" alt="a moving picture">'
-            f'<figcaption></figcaption></figure>\n<style>\n{style}</style>\n'
-            f'<script>\n{{\n{script}}}\n</script>'
+            '<figcaption></figcaption></figure>',
+            HERE / 'film.css',
+            HERE / 'film.js',
         )
 
 

@@ -59,7 +59,8 @@ def _files(library, name):
     path = library.parent
     for part in name.split('.'):
         path = path / part
-        yield from (*path.glob('*.css'), *path.glob('*.js'))
+        for pattern in ('*.css', '*.html', '*.js'):
+            yield from path.glob(pattern)
         for file in (path / '__init__.py', path.with_suffix('.py')):
             if file.is_file():
                 yield file
