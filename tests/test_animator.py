@@ -9,8 +9,10 @@ import numpy
 import PIL.Image
 import pytest
 from d2l import mxnet as d2l
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from d2l_gan.animator import Animator, film, save_images, tile
+from d2l_gan.animator import Animator, draw_field, film, save_images, tile
 from d2l_gan.animator import plot as module
 
 
@@ -317,6 +319,30 @@ def test_a_film_has_its_frames_in_order():
         picture.seek(i)
         assert picture.convert('RGB').getpixel((50, 50)) == colour
         assert picture.info['duration'] == (500 if i == 2 else 100)
+
+
+def test_a_field_s_arrows_begin_at_the_fakes():
+    fakes = numpy.array([[0.5, -1], [1, 0.25], [0, 0]])
+    field = numpy.linspace(0, 1, 6).reshape(2, 3)
+    recorder = types.SimpleNamespace(
+        box=(-1, 2, -2, 1),
+        fields=[None, field],
+        fakes=[None, fakes],
+        arrows=[None, numpy.array([[1, 0], [0, -2]])],
+    )
+    canvas = FigureCanvasAgg(Figure())
+    ax = canvas.figure.add_axes([0, 0, 1, 1])
+    draw_field(ax, recorder, 1, [[0, 0.5]], length=0.5)
+    assert (*ax.get_xlim(), *ax.get_ylim()) == (-1, 2, -2, 1)
+    (arrows,) = (a for a in ax.collections if hasattr(a, 'angles'))
+    numpy.testing.assert_array_equal(arrows.XY, fakes[:2])
+    numpy.testing.assert_array_equal([arrows.U, arrows.V], [[0.5, 0], [0, -1]])
+    # Where it says "fake" is orange: there is less blue than red.
+    canvas.draw()
+    pixels = numpy.asarray(canvas.buffer_rgba()).astype(int)
+    for row, column, sign in ((-9, 9, 1), (9, -9, -1)):
+        red, _, blue, _ = pixels[row, column]
+        assert sign * (red - blue) > 50
 
 
 def tell_colours(fig, i):

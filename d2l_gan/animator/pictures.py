@@ -11,16 +11,21 @@ import numpy
 import PIL.Image
 from IPython import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from d2l_gan.support.checks import to_numpy
 from d2l_gan.support.files import replacing
 from d2l_gan.support.pages import with_files
 
-__all__ = ['film', 'save_images', 'tile']
+__all__ = ['draw_field', 'film', 'save_images', 'tile']
 
 
 HERE = pathlib.Path(__file__).parent
+# The fakes' colour, and that of real examples, both diluted
+OPINIONS = LinearSegmentedColormap.from_list(
+    'opinions', ['#ffbf86', 'white', '#8fbbd9']
+)
 
 
 class Film(display.Image):
@@ -106,6 +111,44 @@ def _png(image, **how):
 
 def _address(png):
     return f'data:image/png;base64,{base64.b64encode(png).decode()}'
+
+
+def draw_field(ax, recorder, epoch, real, length=1):
+    """Draw what a discriminator of points said after an epoch.
+
+    Blue is where it said "real", orange "fake", and white where it could not
+    tell; arrows are the directions in which it sent fakes.
+
+    Args:
+        ax: Matplotlib's axes.
+        recorder: a `d2l_gan.train.FieldRecorder` that watched a training.
+        epoch: from 0.
+        real: real points to be shown beside the fakes, shape (n, 2).
+        length: of an arrow for a slope of 1, in units of the axes.
+    """
+    left, right, low, high = recorder.box
+    field, arrows = recorder.fields[epoch], recorder.arrows[epoch]
+    fakes = recorder.fakes[epoch]
+    x, y = (
+        numpy.linspace(*ends, n)
+        for *ends, n in zip((left, low), (right, high), field.shape[::-1])
+    )
+    ax.contourf(x, y, field, numpy.linspace(0, 1, 10), cmap=OPINIONS)
+    for points, colour in ((to_numpy(real), 'C0'), (fakes, 'C1')):
+        ax.plot(*points[:200].T, '.', ms=3, color=colour)
+    ax.quiver(
+        *fakes[: len(arrows)].T,
+        *(length * arrows.T),
+        angles='xy',
+        scale_units='xy',
+        scale=1,
+        width=0.005,
+        headwidth=4,
+        headlength=4,
+        headaxislength=3.5,
+        zorder=3,
+    )
+    ax.set(xlim=(left, right), ylim=(low, high))
 
 
 def tile(images):
