@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import re
 import sys
 import time
@@ -428,6 +429,27 @@ def test_films_of_one_page_are_apart_and_fit_a_narrow_one(perform):
           film.querySelector('img').clientWidth,
           film.scrollWidth <= 420]);""",
     ) == [[3, '1', 420, True], [3, '0', 100, True]]
+
+
+def test_a_film_plays_where_a_notebook_puts_it(perform):
+    """JupyterLab makes scripts anew, in what is not yet part of the page."""
+    html = json.dumps(film(tell_colours, 3, (1, 1))._repr_html_())
+    html = html.replace('</', r'<\/')
+    assert perform(
+        '',
+        f'const html = {html};'
+        """
+        const cell = document.createElement('div');
+        cell.innerHTML = html;
+        for (const script of cell.querySelectorAll('script')) {
+          const again = document.createElement('script');
+          again.textContent = script.textContent;
+          script.replaceWith(again);
+        }
+        document.body.append(cell);
+        cell.querySelectorAll('button')[2].click();
+        return cell.querySelector('figcaption').textContent;""",
+    ).startswith('colour 1')
 
 
 def test_without_scripts_a_film_is_a_moving_picture():

@@ -95,8 +95,7 @@ function build(root) {
   const form = root.querySelector('form');
   const [field, farness, losses] = root.querySelectorAll('canvas');
   const settings = { saturating: false };
-  let game, latent, history, Z, playing, last;
-
+  let game, latent, history, Z, playing, last, next;
   const tell = (name, text) => {
     const output = form.querySelector(`[name=${name}] + output`);
     if (output) output.value = text;
@@ -162,7 +161,7 @@ function build(root) {
     }
     for (let i = 0; i < speed; i++) ['D', 'G'].forEach(learn);
     show();
-    requestAnimationFrame(frame);
+    next = requestAnimationFrame(frame);
   };
 
   const whenClicked = (button, act) => {
@@ -170,7 +169,8 @@ function build(root) {
   };
   whenClicked(form.play, () => {
     [playing, last] = [!playing, 0];
-    requestAnimationFrame(frame);
+    cancelAnimationFrame(next); // or two would play after a quick pause
+    next = requestAnimationFrame(frame);
   });
   for (const who of 'DG') whenClicked(form[who], () => learn(who));
   whenClicked(form.reset, reset);
