@@ -156,7 +156,6 @@ def test_it_shows_what_the_game_computes(perform):
           }
           for (const who of 'DG') form[who].click();
           const [X, Z] = game.draw();
-          game.draw();
           losses.D.push(game.learnD(X, Z));
           losses.G.push(game.learnG(Z));
         }

@@ -95,7 +95,7 @@ function build(root) {
   const form = root.querySelector('form');
   const [field, farness, losses] = root.querySelectorAll('canvas');
   const settings = { saturating: false };
-  let game, latent, history, Z, playing, last, next;
+  let game, latent, history, X, Z, playing, last, next;
   const tell = (name, text) => {
     const output = form.querySelector(`[name=${name}] + output`);
     if (output) output.value = text;
@@ -121,8 +121,7 @@ function build(root) {
 
   // One network's step; those of a minibatch see the same latent vectors.
   const learn = (who) => {
-    const [X, fresh] = game.draw();
-    Z = who === 'G' && Z || fresh;
+    if (who === 'D' || !Z) [X, Z] = game.draw();
     history[who].push(who === 'D' ? game.learnD(X, Z) : game.learnG(Z));
     if (who === 'G') {
       history.distance.push(Math.log10(game.distance()));
