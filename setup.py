@@ -16,7 +16,11 @@ setup(
     long_description_content_type='text/markdown',
     license='MIT',
     packages=find_packages(include=['d2l_gan', 'd2l_gan.*']),
-    package_data={'d2l_gan.book': ['matplotlibrc', 'static/*']},
+    package_data={
+        'd2l_gan.animator': ['*.css', '*.js'],
+        'd2l_gan.book': ['matplotlibrc', 'static/*'],
+        'd2l_gan.demo': ['*.css', '*.html', '*.js'],
+    },
     # MXNet 1.9.1 is the last release there will ever be; it has wheels
     # for these versions and runs on NumPy 1 only.
     python_requires='>=3.9,<3.13',

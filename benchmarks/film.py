@@ -1,6 +1,7 @@
 """Makes the film on top of README.md: the last one of the first chapter."""
 
 import base64
+import dataclasses
 import pathlib
 
 from d2l_gan.book.execute import execute
@@ -9,7 +10,8 @@ from d2l_gan.support.files import replacing
 
 book = read_book('chapters')
 chapter = next(c for c in book.chapters if c.name == 'gan')
-outputs, *_ = execute(book, chapter, pathlib.Path('_build/cache'))
+alone = dataclasses.replace(book, chapters=(chapter,))
+outputs, *_ = execute(alone, pathlib.Path('_build/cache'))['gan']
 films = [
     output['data']['image/png']
     for found in outputs

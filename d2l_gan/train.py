@@ -4,14 +4,15 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 38b4e435b203ced4.
+# Its text below this line has the SHA-256 f7361deb19da92b5.
 
 from d2l_gan.fused import FusedStep
 from d2l_gan.run import Run, set_seed
-from mxnet import autograd, gluon, init, np
+from mxnet import autograd, gluon, init, np, npx
 
 __all__ = [
     'GAUSSIAN',
+    'FieldRecorder',
     'Recorder',
     'adversarial_step',
     'draw_gaussian',
@@ -206,3 +207,43 @@ class Recorder:
 
     def close(self):
         """Leave all as it is."""
+
+
+class FieldRecorder(Recorder):
+    """Keeps what a discriminator of points says, and what it tells the fakes.
+
+    Args:
+        net_D: maps points, shape (n, 2), to logits.
+        box: the left, right, lower and upper end of where it is asked.
+        num_arrows: how many fakes are told.
+
+    Attributes:
+        fakes: as in `Recorder`.
+        fields: after each epoch the probabilities it gave to "real" on a grid,
+            a list of numpy.ndarray of shape (40, 40); rows go upwards.
+        arrows: minus the gradients of the (non-saturating) loss of the first
+            fakes, with respect to them, a list of numpy.ndarray of shape
+            (num_arrows, 2).
+
+    Taught in chapters/gan.md, "What Went Wrong".
+    """
+    def __init__(self, net_D, box, num_arrows=30):
+        super().__init__()
+        self.net_D, self.box, self.num_arrows = net_D, box, num_arrows
+        self.fields, self.arrows = [], []
+
+    def show(self, real, fake):
+        """Keep the fakes, and ask about them and the grid."""
+        super().show(real, fake)
+        left, right, low, high = self.box
+        grid = np.stack(np.meshgrid(np.linspace(left, right, 40),
+                                    np.linspace(low, high, 40)), axis=-1)
+        X = np.concatenate((grid.reshape(-1, 2).as_in_ctx(fake.ctx),
+                            fake[:self.num_arrows]))
+        X.attach_grad()
+        with autograd.record(train_mode=False):
+            logits = self.net_D(X)
+        slopes, = autograd.grad(logits, [X], train_mode=False)
+        D_X = npx.sigmoid(logits).asnumpy().reshape(-1, 1)
+        self.fields.append(D_X[:40 * 40].reshape(40, 40))
+        self.arrows.append(((1 - D_X) * slopes.asnumpy())[40 * 40:])

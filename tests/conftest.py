@@ -1,5 +1,11 @@
 """Imports `d2l_gan` before any test imports MXNet, as every user must."""
 
+import html
+import json
+import re
+import shutil
+import subprocess
+
 import matplotlib
 import pytest
 
@@ -10,6 +16,21 @@ from d2l_gan.classifier import network
 
 matplotlib.use('agg')
 
+CHROMIUM = next(
+    filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None
+)
+FLAGS = [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--enable-logging=stderr',
+    '--virtual-time-budget=30000',
+]
 BOOK = {
     'config.ini': '[project]\ntitle = A Book\nauthor = Nobody\n'
     'library = ../lib\n\n[modules]\none = first\n',
@@ -67,3 +88,61 @@ def root(tmp_path, monkeypatch):
         d2l.DATA_HUB, 'pokemon', ('http://127.0.0.1:9/pokemon.zip', '0' * 40)
     )
     return folder
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """A function that opens a page in a browser, with flags of it if need be.
+
+    It gives the page's tree, what it logged, and whom it asked.
+    """
+    if CHROMIUM is None:
+        pytest.skip('there is no Chromium here to open the pages with')
+
+    def browse(page, *flags):
+        log = tmp_path / 'net.json'
+        run = subprocess.run(
+            [CHROMIUM, *FLAGS, *flags, f'--log-net-log={log}',
+             f'--user-data-dir={tmp_path / "profile"}',
+             '--dump-dom', page.as_uri()],
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        logged = re.findall(r'CONSOLE.*?\] "(.*?)", source', run.stderr)
+        # What the browser itself asks for is of no page's origin.
+        asked = [
+            event['params']['url']
+            for event in json.loads(log.read_text())['events']
+            if 'file://'
+            in str(event.get('params', {}).get('network_isolation_key'))
+            and 'url' in event['params']
+        ]
+        return run.stdout, logged, asked
+
+    return browse
+
+
+@pytest.fixture
+def perform(browse, tmp_path):
+    """A function that lets a script act in a page, and gives what it returns.
+
+    The page has the HTML that an output cell has. It must need no network and
+    log nothing.
+    """
+
+    def perform(output, script, *flags):
+        page = tmp_path / 'page.html'
+        page.write_text(
+            f'<!doctype html><meta charset="utf-8"><body>{output}<script>\n'
+            f'const wait = (ms) => new Promise((on) => setTimeout(on, ms));\n'
+            f'const act = async () => {{\n{script}\n}};\n'
+            f'act().then((found) => document.body.append(Object.assign('
+            f'document.createElement("output"), {{id: "found", '
+            f'textContent: JSON.stringify(found)}})));\n</script>',
+            encoding='utf-8',
+        )
+        tree, logged, asked = browse(page, *flags)
+        assert logged == asked == []
+        (found,) = re.findall('<output id="found">(.*?)</output>', tree, re.S)
+        return json.loads(html.unescape(found))
+
+    return perform

@@ -1,4 +1,6 @@
+import base64
 import io
+import json
 import re
 import sys
 import time
@@ -8,8 +10,10 @@ import numpy
 import PIL.Image
 import pytest
 from d2l import mxnet as d2l
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from d2l_gan.animator import Animator, film, save_images, tile
+from d2l_gan.animator import Animator, draw_field, film, save_images, tile
 from d2l_gan.animator import plot as module
 
 
@@ -337,3 +341,147 @@ def test_a_film_has_its_frames_in_order():
         picture.seek(i)
         assert picture.convert('RGB').getpixel((50, 50)) == colour
         assert picture.info['duration'] == (500 if i == 2 else 100)
+
+
+def test_a_field_s_arrows_begin_at_the_fakes():
+    fakes = numpy.array([[0.5, -1], [1, 0.25], [0, 0]])
+    field = numpy.linspace(0, 1, 6).reshape(2, 3)
+    recorder = types.SimpleNamespace(
+        box=(-1, 2, -2, 1),
+        fields=[None, field],
+        fakes=[None, fakes],
+        arrows=[None, numpy.array([[1, 0], [0, -2]])],
+    )
+    canvas = FigureCanvasAgg(Figure())
+    ax = canvas.figure.add_axes([0, 0, 1, 1])
+    draw_field(ax, recorder, 1, [[0, 0.5]], length=0.5)
+    assert (*ax.get_xlim(), *ax.get_ylim()) == (-1, 2, -2, 1)
+    (arrows,) = (a for a in ax.collections if hasattr(a, 'angles'))
+    numpy.testing.assert_array_equal(arrows.XY, fakes[:2])
+    numpy.testing.assert_array_equal([arrows.U, arrows.V], [[0.5, 0], [0, -1]])
+    # Where it says "fake" is orange: there is less blue than red.
+    canvas.draw()
+    pixels = numpy.asarray(canvas.buffer_rgba()).astype(int)
+    for row, column, sign in ((-9, 9, 1), (9, -9, -1)):
+        red, _, blue, _ = pixels[row, column]
+        assert sign * (red - blue) > 50
+
+
+def tell_colours(fig, i):
+    fig.set_facecolor(['red', 'lime', 'blue'][i])
+    return f'colour {i} < 3'
+
+
+READ_FILM = """
+const film = document.querySelector('figure');
+const [back, player, forth] = film.querySelectorAll('button');
+const slider = film.querySelector('input');
+const img = film.querySelector('img');
+const key = (where, key) => where.dispatchEvent(
+  new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+const shown = () => {
+  const canvas = document.createElement('canvas').getContext('2d');
+  canvas.drawImage(img, 0, 0);
+  const [r, g, b] = canvas.getImageData(5, 5, 1, 1).data;
+  const caption = film.querySelector('figcaption').textContent;
+  return [[r, g, b].indexOf(255), caption.match(/\\d/)[0], slider.value,
+    player.title].join(' ');
+};
+const seen = [];
+const see = async (ms) => {
+  await wait(ms);
+  seen.push(shown());
+};
+"""
+
+
+def test_a_film_plays_stops_and_steps(perform):
+    seen = perform(
+        film(tell_colours, 3, (1, 1), 1)._repr_html_(),
+        READ_FILM
+        + """
+        await see(500); await see(1000); await see(1000); await see(4000);
+        await see(1000); player.click(); await see(9000);
+        forth.click(); await see(3000);
+        forth.click(); forth.click(); forth.click(); await see(0);
+        back.click(); await see(0);
+        slider.value = 0; slider.dispatchEvent(new Event('input'));
+        await see(3000);
+        back.click(); await see(0);
+        key(slider, 'ArrowRight'); await see(0);
+        key(player, 'End'); await see(0); key(player, 'Home'); await see(0);
+        key(slider, ' '); await see(1500);
+        return seen;""",
+    )
+    assert seen == [
+        # It begins by itself, and its last frame stays five times as long.
+        '0 0 0 pause', '1 1 1 pause', '2 2 2 pause', '2 2 2 pause',
+        '0 0 0 pause',
+        '0 0 0 play', '1 1 1 play', '2 2 2 play', '1 1 1 play',
+        '0 0 0 play', '0 0 0 play', '1 1 1 play', '2 2 2 play',
+        '0 0 0 play', '1 1 1 pause',
+    ]  # fmt: skip
+
+
+def test_a_film_waits_where_motion_is_to_be_reduced(perform):
+    seen = perform(
+        film(tell_colours, 3, (1, 1), 1)._repr_html_(),
+        READ_FILM + 'await see(9000); player.click(); await see(1500);'
+        'return seen;',
+        '--force-prefers-reduced-motion',
+    )
+    assert seen == ['0 0 0 play', '1 1 1 pause']
+
+
+def test_films_of_one_page_are_apart_and_fit_a_narrow_one(perform):
+    # The second one's script finds the first one, and leaves it alone.
+    two = ''.join(
+        film(tell_colours, 3, figsize)._repr_html_()
+        for figsize in ((8, 1), (1, 1))
+    )
+    assert perform(
+        f'<div style="width: 420px">{two}</div>',
+        """
+        const films = [...document.querySelectorAll('figure')];
+        films[0].querySelectorAll('button')[2].click();
+        return films.map((film) => [
+          film.querySelectorAll('button').length,
+          film.querySelector('input').value,
+          film.querySelector('img').clientWidth,
+          film.scrollWidth <= 420]);""",
+    ) == [[3, '1', 420, True], [3, '0', 100, True]]
+
+
+def test_a_film_plays_where_a_notebook_puts_it(perform):
+    """JupyterLab makes scripts anew, in what is not yet part of the page."""
+    html = json.dumps(film(tell_colours, 3, (1, 1))._repr_html_())
+    html = html.replace('</', r'<\/')
+    assert perform(
+        '',
+        f'const html = {html};'
+        """
+        const cell = document.createElement('div');
+        cell.innerHTML = html;
+        for (const script of cell.querySelectorAll('script')) {
+          const again = document.createElement('script');
+          again.textContent = script.textContent;
+          script.replaceWith(again);
+        }
+        document.body.append(cell);
+        cell.querySelectorAll('button')[2].click();
+        return cell.querySelector('figcaption').textContent;""",
+    ).startswith('colour 1')
+
+
+def test_without_scripts_a_film_is_a_moving_picture():
+    picture = film(tell_colours, 3, (1, 1))
+    html = picture._repr_html_()
+    (src,) = re.findall(r'<img src="data:image/png;base64,(.*?)"', html)
+    assert base64.b64decode(src) == picture.data
+    assert '<button' not in html.split('<script>')[0]
+
+
+def test_frames_that_are_alike_stay_frames():
+    picture = film(lambda fig, i: None, 3, (1, 1))
+    assert len(picture.film['frames']) == 3
+    assert picture.film['captions'][2] == 'frame 3 of 3'

@@ -1,17 +1,17 @@
 import html
 import io
-import json
 import pathlib
 import re
-import shutil
-import subprocess
 
 import nbformat
 import pytest
 
+from d2l_gan.animator import film
 from d2l_gan.book import marks
 from d2l_gan.book.read import BookError, read_book
 from d2l_gan.book.render import render
+from d2l_gan.demo import demo
+from d2l_gan.train import GAUSSIAN
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -200,50 +200,6 @@ def pages(tmp_path_factory):
     return where / 'html'
 
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None
-)
-FLAGS = [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    '--enable-logging=stderr',
-    '--virtual-time-budget=30000',
-]
-
-
-@pytest.fixture
-def browse(tmp_path):
-    """Open a page; gives its tree, what it logged, whom it asked."""
-    if CHROMIUM is None:
-        pytest.skip('there is no Chromium here to open the pages with')
-
-    def browse(page):
-        log = tmp_path / 'net.json'
-        run = subprocess.run(
-            [CHROMIUM, *FLAGS, f'--user-data-dir={tmp_path / "profile"}',
-             f'--log-net-log={log}', '--dump-dom', page.as_uri()],
-            capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        logged = re.findall(r'CONSOLE.*?\] "(.*?)", source', run.stderr)
-        # What the browser itself asks for is of no page's origin.
-        asked = [
-            event['params']['url']
-            for event in json.loads(log.read_text())['events']
-            if 'file://'
-            in str(event.get('params', {}).get('network_isolation_key'))
-            and 'url' in event['params']
-        ]
-        return run.stdout, logged, asked
-
-    return browse
-
-
 def test_the_browser_would_tell(browse, tmp_path):
     page = tmp_path / 'bad.html'
     page.write_text(
@@ -258,17 +214,37 @@ def test_this_book_s_pages_need_no_network(browse, pages):
     book = read_book(ROOT / 'chapters')
     for name in ('index', *(chapter.name for chapter in book.chapters)):
         tree, logged, asked = browse(pages / f'{name}.html')
-        assert asked == []
-        # The theme tells of its choice of colours, and that is all.
-        assert [
-            line
-            for line in logged
-            if not line.startswith(('[PST]', 'Got invalid theme mode'))
-        ] == []
+        assert asked == without_theme(logged) == []
         formulas = len(re.findall(r'class="(?:amsmath )?math[ "]', tree))
         assert formulas or name == 'index'
         assert len(re.findall('<mjx-container', tree)) == formulas
         assert 'mjx-merror' not in tree and '\\(' not in words_of(tree)
+
+
+def test_what_is_to_be_played_with_plays_in_the_page(
+    make_book, browse, tmp_path
+):
+    picture = film(lambda fig, i: f'the {i}th', 2, (1, 1), seconds=9)
+    settings = {'widths': (2,), 'lr_D': 1, 'lr_G': 1, 'beta1': 0}
+    game = demo(GAUSSIAN, {'one': {**settings, 'batch_size': 8}})
+    output = {
+        'output_type': 'display_data',
+        'metadata': {},
+        'data': {'text/html': picture._repr_html_() + game.data},
+    }
+    assert build(make_book(CHAPTER), tmp_path, output)
+    tree, logged, asked = browse(tmp_path / 'html' / 'one.html')
+    assert asked == without_theme(logged) == []
+    assert '<figcaption>the 1th</figcaption>' in tree
+    assert 'G learns' in words_of(tree) and 'scripts may run' not in tree
+    shown = nbformat.read(tmp_path / 'notebooks' / 'one.ipynb', 4)
+    assert shown.cells[1].outputs == [output]
+
+
+def without_theme(logged):
+    """What was logged, but for what the theme tells of its colours."""
+    words = '[PST]', 'Got invalid theme mode'
+    return [line for line in logged if not line.startswith(words)]
 
 
 def words_of(tree):

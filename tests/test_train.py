@@ -14,6 +14,7 @@ from small import weights
 from d2l_gan.data import read_images
 from d2l_gan.systems import POINT_SYSTEMS, SYSTEMS, System, count_classes
 from d2l_gan.train import (
+    FieldRecorder,
     Recorder,
     adversarial_step,
     draw_gaussian,
@@ -408,6 +409,55 @@ def test_a_recorder_keeps_the_fakes_of_every_epoch():
     assert [fakes.shape for fakes in recorder.fakes] == [(10, 2)] * 3
     assert isinstance(recorder.fakes[0], numpy.ndarray)
     assert (recorder.fakes[0] != recorder.fakes[1]).all()
+
+
+def test_a_field_is_what_the_discriminator_says_by_hand():
+    """With a logit of 2 x - y + 1."""
+    net_D = nn.Dense(1)
+    net_D.initialize()
+    net_D(np.zeros((1, 2)))
+    net_D.weight.set_data(np.array([[2.0, -1.0]]))
+    net_D.bias.set_data(np.ones(1))
+    recorder = FieldRecorder(net_D, (-1, 3, 0, 2), num_arrows=2)
+    fakes = numpy.array([[0, 1], [1, 0], [5, 5]], 'float32')
+    recorder.show(None, np.array(fakes))
+    (field,), (arrows,) = recorder.fields, recorder.arrows
+    assert field.shape == (40, 40)
+    for row, column, logit in ((0, 0, -1), (0, 39, 7), (39, 0, -3)):
+        p = 1 / (1 + math.exp(-logit))
+        assert field[row, column] == pytest.approx(p, rel=1e-5)
+    # -log(sigmoid(o)) falls by 1 - sigmoid(o) for each unit of the logit.
+    p = 1 / (1 + numpy.exp(-numpy.array([[0], [3]])))
+    numpy.testing.assert_allclose(arrows, (1 - p) * [[2, -1]], rtol=1e-5)
+    numpy.testing.assert_array_equal(recorder.fakes, [fakes])
+
+
+@pytest.mark.parametrize('hybrid', [False, True])
+def test_to_see_the_field_changes_nothing(hybrid):
+    """Not a gradient, a running average or a random number either."""
+    digests = set()
+    for watched in (False, True):
+        set_seed(3)
+        net_D, net_G = nn.HybridSequential(), nn.HybridSequential()
+        net_D.add(nn.Dense(8, activation='tanh'), nn.BatchNorm())
+        net_D.add(nn.Dropout(0.5), nn.Dense(1))
+        net_G.add(nn.Dense(2))
+        if hybrid:
+            net_D.hybridize()
+        X = draw_gaussian(40)
+        history = train(
+            net_D, net_G, d2l.load_array((X.asnumpy(),), 8), 3, 0.05, 0.005,
+            2, X[:10], step=adversarial_step,
+            animator=watched and FieldRecorder(net_D, (-1, 1, -1, 1)),
+        )  # fmt: skip
+        gradients = [
+            parameter.grad().asnumpy().tobytes()
+            for parameter in net_D.collect_params('.*weight').values()
+        ]
+        numbers = np.random.normal(0, 1, (4,)).asnumpy().tobytes()
+        digest = small.digest(net_D, net_G, history)
+        digests.add((digest, *gradients, numbers))
+    assert len(digests) == 1
 
 
 @pytest.fixture(scope='module')

@@ -52,10 +52,15 @@ def imported_files(library, code):
 
 
 def _files(library, name):
-    """Those of the packages and the module that a dotted name stands for."""
+    """Those of the packages and the module that a dotted name stands for.
+
+    What a package has for pages lies beside its `__init__.py`.
+    """
     path = library.parent
     for part in name.split('.'):
         path = path / part
+        for pattern in ('*.css', '*.html', '*.js'):
+            yield from path.glob(pattern)
         for file in (path / '__init__.py', path.with_suffix('.py')):
             if file.is_file():
                 yield file
