@@ -465,7 +465,7 @@ def test_a_file_that_is_not_what_it_says_is_damaged(
         {'net_G/0.weight': saved(numpy.ones((2, 2), 'complex64'))},
         {'trainer_D/0.weight.mean': None},
         {'trainer_D/0.weight.mean': saved(numpy.ones(3, 'float32'))},
-        {'trainer_D/0.weight.count': saved(numpy.array(0))},
+        {'trainer_D/0.weight.count': saved(numpy.array(-1))},
         {'trainer_D/0.weight.count': saved(numpy.array('x'))},
         {'trainer_D/learning_rate': None},
     ],

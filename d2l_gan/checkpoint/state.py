@@ -129,7 +129,7 @@ def load_trainer(trainer, net, state):
         if f'{name}.count' in state:
             i = trainer._param2idx[parameter.name]
             counts[i] = int(state[f'{name}.count'])
-            if counts[i] < 1:
+            if counts[i] < 0:
                 raise ValueError(f'{name} has been updated {counts[i]} times')
             means[i] = state[f'{name}.mean'], state[f'{name}.var']
             for mean in means[i]:

@@ -26,11 +26,13 @@ one worker is
     DMLC_ROLE=worker d2l-gan train dcgan
 
 If one of the processes is lost, the others say so and exit; see
-`d2l_gan.cluster.peers`. Two more variables are about that, and need not be
+`d2l_gan.cluster.peers`. Three more variables are about that, and need not be
 set.
 
     D2L_GAN_WATCH_PORT: a second port of the scheduler, by default the next
         one after DMLC_PS_ROOT_PORT; with 0, nobody watches.
     D2L_GAN_JOIN_SECONDS: how long processes wait for each other at the start,
         by default 120
+    D2L_GAN_SILENCE_SECONDS: after how long without a sign of life a process
+        is taken for lost, by default 60
 """
