@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 8c5898531a55a90b.
+# Its text below this line has the SHA-256 9aeec387d85305ba.
 
 import functools
 import json
@@ -42,18 +42,24 @@ class Game:
     and `fake_X`, as many `ones` and `zeros`, and `net_D` and `loss` as in
     `adversarial_step`; both methods give one loss an example.
 
+    Attributes:
+        looks: how many minibatches `net_D` judges for `loss_D`, and how many
+            for `loss_G`.
+
     Taught in chapters/performance.md, "One Graph Instead of Many Calls".
     """
+    looks = 2, 1
+
     def loss_D(self, net_D, loss, X, fake_X, ones, zeros):
         """Give what the discriminator minimises."""
         return (loss(net_D(X), ones) + loss(net_D(fake_X), zeros)) / 2
 
-    def loss_G(self, net_D, loss, X, fake_X, ones):
+    def loss_G(self, net_D, loss, X, fake_X, ones, zeros):
         """Give what the generator minimises."""
         return loss(net_D(fake_X), ones)
 
 
-def trace_step(net_D, net_G, loss, game=Game()):
+def trace_step(net_D, net_G, loss, game):
     """Write down the three computations of an adversarial step as symbols.
 
     Args:
@@ -63,9 +69,9 @@ def trace_step(net_D, net_G, loss, game=Game()):
 
     Returns:
         tuple: the symbols of the fakes, computed from `Z`; of the
-        discriminator's loss, computed from `X`, `fake_X`, `ones` and `zeros`;
-        and of the generator's loss, computed from `X`, `fake_X` and `ones`,
-        or from some of these. Losses are summed over the examples.
+        discriminator's loss, and of the generator's, both computed from `X`,
+        `fake_X`, `ones` and `zeros`, or some of these. Losses are summed over
+        the examples.
 
     Raises:
         ValueError: if that cannot be done, naming the reason.
@@ -89,7 +95,7 @@ def trace_step(net_D, net_G, loss, game=Game()):
     try:
         with autograd.train_mode():
             loss_D = game.loss_D(net_D, loss, X, fake_X, ones, zeros)
-            loss_G = game.loss_G(net_D, loss, X, fake_X, ones)
+            loss_G = game.loss_G(net_D, loss, X, fake_X, ones, zeros)
             symbols = net_G(Z), loss_D.sum(), loss_G.sum()
     except Exception as error:  # A block may do anything to symbols
         raise ValueError('a network or the loss cannot be hybridized: '
@@ -480,7 +486,7 @@ class FusedStep:
             share out the minibatches. A warning in the log says so, once.
         dtype: 'float32', or 'bfloat16' for rounded products; see
             `round_products`. Then nothing else can be done in its place.
-        game: what both networks want, if it is another `Game`.
+        game: what both networks want; a `Game` if `None`.
 
     Raises:
         ValueError: if there is no such type, or the processor or the networks
@@ -488,7 +494,7 @@ class FusedStep:
 
     Taught in chapters/performance.md, "The Step".
     """
-    def __init__(self, otherwise, dtype='float32', game=Game()):
+    def __init__(self, otherwise, dtype='float32', game=None):
         if dtype not in ('float32', 'bfloat16'):
             raise ValueError(f"dtype is {dtype!r}, but has to be 'float32' or "
                              "'bfloat16'")
@@ -496,7 +502,8 @@ class FusedStep:
             raise ValueError(
                 'this processor does not compute in bfloat16 (it has neither '
                 "avx512_bf16 nor amx_bf16): leave dtype at 'float32'")
-        self.otherwise, self.dtype, self.game = otherwise, dtype, game
+        self.otherwise, self.dtype = otherwise, dtype
+        self.game = game or Game()
         self.traced, self.updates, self.rounded = None, (), frozenset()
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
