@@ -4,14 +4,15 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 7d6cc176c6f794e5.
+# Its text below this line has the SHA-256 24976c8f82956858.
 
 import math
+from d2l_gan.checkpoint import inner_state, load_inner_state
 from d2l_gan.fused import FusedStep, Game
 from mxnet import autograd, np
 from mxnet.gluon import nn
 
-__all__ = ['RestingGame', 'Signs', 'plain_step', 'resting_step']
+__all__ = ['FallingStep', 'RestingGame', 'Signs', 'plain_step', 'resting_step']
 
 
 class Signs(nn.HybridBlock):
@@ -141,3 +142,51 @@ def resting_step(gamma=0.1, dtype='float32', **settings):
     """
     game = RestingGame(gamma, **settings)
     return FusedStep(plain_step(game), dtype, game)
+
+
+class FallingStep:
+    """A step whose learning rates fall to 0 towards the end of a training.
+
+    At first they are those of the trainers, and in the end they fall in a
+    straight line. Called and returning as `adversarial_step`. Each object
+    serves one training.
+
+    Args:
+        step: what trains the networks, called as `adversarial_step` is.
+        num_minibatches: of the whole training, at least 1.
+        fall: for which share of them the rates fall, above 0 and at most 1.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Taught in chapters/resting.md, "Another Game, the Same Loop".
+    """
+    def __init__(self, step, num_minibatches, fall=0.5):
+        if num_minibatches < 1 or not 0 < fall <= 1:
+            raise ValueError(
+                f'num_minibatches is {num_minibatches} and fall {fall}, but '
+                'there must be at least 1, and fall in (0, 1]')
+        self.step, self.num_steps, self.rates = step, 0, None
+        self.num_minibatches, self.fall = num_minibatches, fall
+
+    def __call__(self, X, Z, net_D, net_G, loss, *trainers):
+        if self.rates is None:
+            self.rates = [trainer.learning_rate for trainer in trainers]
+        left = 1 - self.num_steps / self.num_minibatches
+        for trainer, rate in zip(trainers, self.rates):
+            trainer.set_learning_rate(rate * min(max(left, 0) / self.fall, 1))
+        self.num_steps += 1
+        return self.step(X, Z, net_D, net_G, loss, *trainers)
+
+    def state_dict(self):
+        """Give all that is needed to go on, for `load_state_dict`."""
+        rates = dict(zip(('lr_D', 'lr_G'), self.rates or ()))
+        return {'num_steps': self.num_steps, **rates,
+                **inner_state(self.step)}
+
+    def load_state_dict(self, state):
+        """Go on from what `state_dict` gave."""
+        own = load_inner_state(self.step, state)
+        self.num_steps = own['num_steps']
+        if self.num_steps:
+            self.rates = [own['lr_D'], own['lr_G']]

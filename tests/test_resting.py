@@ -9,8 +9,15 @@ from matches import SYSTEMS, Match
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
+from d2l_gan.dcgan import AveragedStep
 from d2l_gan.fused import FusedStep, Game, trace_step
-from d2l_gan.resting import RestingGame, Signs, plain_step, resting_step
+from d2l_gan.resting import (
+    FallingStep,
+    RestingGame,
+    Signs,
+    plain_step,
+    resting_step,
+)
 from d2l_gan.train import adversarial_step, set_seed
 
 npx.set_np()
@@ -261,3 +268,56 @@ def test_one_number_against_one_number_comes_to_rest():
     # After the time 40, as the chapter predicts: (1/2 + 40/8)^(-1/2)
     assert distances['usual'] == pytest.approx(0.43, abs=0.06)
     assert distances['resting'] < 1e-3
+
+
+class Rates:
+    """A step that notes the learning rates, and does nothing."""
+
+    def __init__(self):
+        self.pairs = []
+
+    def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
+        self.pairs.append((trainer_D.learning_rate, trainer_G.learning_rate))
+        return np.zeros(()), np.zeros(())
+
+
+def falling_rates(fall, num_minibatches, num_steps):
+    match, noted = Match(), Rates()
+    match.trainers[0].set_learning_rate(0.4)
+    step = FallingStep(noted, num_minibatches, fall)
+    for _ in range(num_steps):
+        match.play(step)
+    return noted.pairs
+
+
+def test_rates_stay_and_then_fall_in_a_line():
+    factors = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0, 0]
+    rates = falling_rates(0.5, 8, 10)
+    numpy.testing.assert_allclose(
+        rates, [(0.4 * factor, 0.01 * factor) for factor in factors]
+    )
+    rates = falling_rates(1, 4, 4)
+    numpy.testing.assert_allclose(
+        [rate for _, rate in rates], [0.01, 0.0075, 0.005, 0.0025]
+    )
+
+
+@pytest.mark.parametrize('num_minibatches, fall', [
+    (0, 0.5), (10, 0), (10, 1.5), (10, math.nan),
+])  # fmt: skip
+def test_a_fall_out_of_range_is_refused(num_minibatches, fall):
+    with pytest.raises(ValueError, match=r'at least 1, and fall in \(0, 1\]'):
+        FallingStep(resting_step(), num_minibatches, fall)
+
+
+def test_a_falling_run_goes_on_where_it_was(tmp_path):
+    def step():
+        # 13 minibatches an epoch
+        return AveragedStep(nn.Dense(2), step=FallingStep(resting_step(), 39))
+
+    whole = small.run('gaussian', step=step(), seed=3)
+    for num_epochs in (2, 3):
+        parts = small.run(
+            'gaussian', num_epochs, step=step(), seed=3, checkpoint=tmp_path
+        )
+    assert small.same(small.weights(*whole[:2]), small.weights(*parts[:2]))
