@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 24976c8f82956858.
+# Its text below this line has the SHA-256 fde2ff45769c654a.
 
 import math
 from d2l_gan.checkpoint import inner_state, load_inner_state
@@ -159,7 +159,7 @@ class FallingStep:
     Raises:
         ValueError: if an argument is out of range.
 
-    Taught in chapters/resting.md, "Another Game, the Same Loop".
+    Taught in chapters/resting.md, "A Rate That Falls".
     """
     def __init__(self, step, num_minibatches, fall=0.5):
         if num_minibatches < 1 or not 0 < fall <= 1:
