@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 fde2ff45769c654a.
+# Its text below this line has the SHA-256 dec4e0d44e320630.
 
 import math
 from d2l_gan.checkpoint import inner_state, load_inner_state
@@ -12,7 +12,13 @@ from d2l_gan.fused import FusedStep, Game
 from mxnet import autograd, np
 from mxnet.gluon import nn
 
-__all__ = ['FallingStep', 'RestingGame', 'Signs', 'plain_step', 'resting_step']
+__all__ = [
+    'FallingStep',
+    'RestingGame',
+    'Signs',
+    'plain_step',
+    'resting_step',
+]
 
 
 class Signs(nn.HybridBlock):
