@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 ade664ce00ef444b.
+# Its text below this line has the SHA-256 1245b1b460a49a1b.
 
 import math
 import mxnet as mx
@@ -151,7 +151,8 @@ class D_block(nn.HybridSequential):
         self.add(nn.LeakyReLU(alpha))
 
 
-def dcgan_discriminator(image_shape, n=64, first_batch_norm=False):
+def dcgan_discriminator(image_shape, n=64, first_batch_norm=False,
+                        batch_norm=True):
     """Build the discriminator of a DCGAN.
 
     Args:
@@ -161,6 +162,7 @@ def dcgan_discriminator(image_shape, n=64, first_batch_norm=False):
             twice as many as the one before.
         first_batch_norm: whether the first layer normalises too. The paper
             forbids it; *Dive into Deep Learning* does it.
+        batch_norm: whether any layer does.
 
     Returns:
         nn.HybridSequential: maps images (batch_size, *image_shape) to logits
@@ -173,7 +175,8 @@ def dcgan_discriminator(image_shape, n=64, first_batch_norm=False):
     """
     net_D = nn.HybridSequential()
     for i in range(num_doublings(image_shape)):
-        net_D.add(D_block(n * 2 ** i, batch_norm=i > 0 or first_batch_norm))
+        net_D.add(D_block(n * 2 ** i, batch_norm=batch_norm and (
+            i > 0 or first_batch_norm)))
     net_D.add(nn.Conv2D(1, kernel_size=4, use_bias=False), nn.Flatten())
     return net_D
 

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 3c9b13a27e0108f3.
+# Its text below this line has the SHA-256 4731022cda9bf166.
 
 import functools
 import json
@@ -21,6 +21,7 @@ __all__ = [
     'BFLOAT16',
     'BoundStep',
     'FusedStep',
+    'Game',
     'LeanUpdate',
     'bind',
     'convert',
@@ -35,18 +36,43 @@ __all__ = [
 ]
 
 
-def trace_step(net_D, net_G, loss):
+class Game:
+    """What both players of `adversarial_step` want.
+
+    A game may be told in arrays or in symbols. The arguments are examples `X`
+    and `fake_X`, as many `ones` and `zeros`, and `net_D` and `loss` as in
+    `adversarial_step`; both methods give one loss an example.
+
+    Attributes:
+        looks: how many minibatches `net_D` judges for `loss_D`, and how many
+            for `loss_G`.
+
+    Taught in chapters/performance.md, "One Graph Instead of Many Calls".
+    """
+    looks = 2, 1
+
+    def loss_D(self, net_D, loss, X, fake_X, ones, zeros):
+        """Give what the discriminator minimises."""
+        return (loss(net_D(X), ones) + loss(net_D(fake_X), zeros)) / 2
+
+    def loss_G(self, net_D, loss, X, fake_X, ones, zeros):
+        """Give what the generator minimises."""
+        return loss(net_D(fake_X), ones)
+
+
+def trace_step(net_D, net_G, loss, game):
     """Write down the three computations of an adversarial step as symbols.
 
     Args:
         net_D, net_G: the discriminator and the generator.
         loss: maps logits and labels to one loss an example.
+        game: what both want, a `Game`.
 
     Returns:
         tuple: the symbols of the fakes, computed from `Z`; of the
-        discriminator's loss, computed from `X`, `fake_X`, `ones` and `zeros`;
-        and of the generator's loss, computed from `fake_X` and `ones`.
-        Losses are summed over the examples.
+        discriminator's loss, and of the generator's, both computed from `X`,
+        `fake_X`, `ones` and `zeros`, or some of these. Losses are summed over
+        the examples.
 
     Raises:
         ValueError: if that cannot be done, naming the reason.
@@ -69,8 +95,8 @@ def trace_step(net_D, net_G, loss):
         for name in ('X', 'fake_X', 'Z', 'ones', 'zeros'))
     try:
         with autograd.train_mode():
-            loss_D = (loss(net_D(X), ones) + loss(net_D(fake_X), zeros)) / 2
-            loss_G = loss(net_D(fake_X), ones)
+            loss_D = game.loss_D(net_D, loss, X, fake_X, ones, zeros)
+            loss_G = game.loss_G(net_D, loss, X, fake_X, ones, zeros)
             symbols = net_G(Z), loss_D.sum(), loss_G.sum()
     except Exception as error:  # A block may do anything to symbols
         raise ValueError('a network or the loss cannot be hybridized: '
@@ -461,6 +487,7 @@ class FusedStep:
             share out the minibatches. A warning in the log says so, once.
         dtype: 'float32', or 'bfloat16' for rounded products; see
             `round_products`. Then nothing else can be done in its place.
+        game: what both networks want; a `Game` if `None`.
 
     Raises:
         ValueError: if there is no such type, or the processor or the networks
@@ -470,7 +497,7 @@ class FusedStep:
     """
     max_bound = 3
 
-    def __init__(self, otherwise, dtype='float32'):
+    def __init__(self, otherwise, dtype='float32', game=None):
         if dtype not in ('float32', 'bfloat16'):
             raise ValueError(f"dtype is {dtype!r}, but has to be 'float32' or "
                              "'bfloat16'")
@@ -479,6 +506,7 @@ class FusedStep:
                 'this processor does not compute in bfloat16 (it has neither '
                 "avx512_bf16 nor amx_bf16): leave dtype at 'float32'")
         self.otherwise, self.dtype = otherwise, dtype
+        self.game = game or Game()
         self.traced, self.updates, self.rounded = None, (), frozenset()
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
@@ -506,7 +534,7 @@ class FusedStep:
     def _trace(self, X, Z, net_D, net_G, loss):
         self.traced, self.updates = (net_D, net_G, loss), ()
         try:
-            self.symbols = trace_step(net_D, net_G, loss)
+            self.symbols = trace_step(net_D, net_G, loss, self.game)
         except ValueError as error:
             if self.dtype != 'float32':
                 raise ValueError(

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 35cb43db1348c657.
+# Its text below this line has the SHA-256 9714b8fa23912578.
 
 import functools
 import inspect
@@ -32,11 +32,14 @@ from d2l_gan.dcgan import (
 )
 from d2l_gan.deligan import MixtureLatent, RegularizedUpdate, alternate
 from d2l_gan.evaluate import frechet_distance, moments
+from d2l_gan.fused import FusedStep, Game
 from d2l_gan.mlp import RECIPES, mlp_discriminator, mlp_generator
 from d2l_gan.parallel import own_share
+from d2l_gan.resting import resting_step
 from d2l_gan.support import checks
 from d2l_gan.train import (
     GAUSSIAN,
+    adversarial_step,
     draw_gaussian,
     normal_latent,
     set_seed,
@@ -60,6 +63,7 @@ __all__ = [
     'judge_points',
     'mlp_system',
     'read_examples',
+    'resting_system',
     'step_work',
     'tanh_system',
     'train_system',
@@ -113,6 +117,19 @@ def tanh_system(image_shape, num_classes, n=None, **changes):
             'num_minibatches': 400, **DCGAN_SETTINGS, **changes}
 
 
+def resting_system(image_shape, num_classes, n=None, **changes):
+    """A DCGAN that plays the resting game; see `mlp_system`.
+
+    Taught in chapters/comparison.md, "The Systems".
+    """
+    n = n or image_shape[-1]
+    return {'net_D': dcgan_discriminator(image_shape, n, batch_norm=False),
+            'net_G': dcgan_generator(image_shape, n),
+            'step': resting_step(), 'num_minibatches': 1000,
+            **DCGAN_SETTINGS, 'lr_D': 1e-3, 'lr_G': 1e-3, 'beta1': 0,
+            **changes}
+
+
 def conditional_system(image_shape, num_classes, n=None, **changes):
     """A conditional DCGAN; see `mlp_system`.
 
@@ -148,6 +165,7 @@ IMAGE_SYSTEMS = {
                                            beta1=0.5),
     'deligan': deligan_system,
     'dcgan': dcgan_system,
+    'resting-dcgan': resting_system,
     'tanh-dropout': tanh_system,
     'conditional-dcgan': conditional_system}
 
@@ -267,7 +285,7 @@ class System:
         batch_size: of its minibatches.
         num_minibatches: for so many its chapter trains it.
         settings: the arguments of `train` that go with it.
-        fused: whether its steps, averages left out, are `FusedStep`s.
+        game: what its steps play, if they are `FusedStep`s, else `None`.
         takes_orders: whether one can ask it for a class.
 
     Raises:
@@ -290,7 +308,8 @@ class System:
         self.net_D, self.net_G, self.batch_size, self.num_minibatches = (
             self.settings.pop(key)
             for key in ('net_D', 'net_G', 'batch_size', 'num_minibatches'))
-        self.fused = 'step' not in self.settings
+        step = self.settings.get('step', FusedStep(adversarial_step))
+        self.game = getattr(step, 'game', None)
         self.takes_orders = isinstance(self.net_G, ConditionalGenerator)
         self.generator = self.net_G
         if average is not None:
@@ -386,7 +405,7 @@ class System:
     def work(self, X):
         """Count the operations of a step on a minibatch; see `step_work`."""
         Z = self._latent(len(X))
-        return step_work(self.net_D, self.net_G, X, Z, self.fused)
+        return step_work(self.net_D, self.net_G, X, Z, self.game)
 
     def _latent(self, n):
         latent = self.settings.get('latent', normal_latent)
@@ -441,13 +460,13 @@ def count_work(net, shape, weights=False, inputs=False):
     return work
 
 
-def step_work(net_D, net_G, X, Z, fused=True):
+def step_work(net_D, net_G, X, Z, game):
     """Count the operations of a step that trains both networks.
 
     Args:
         net_D, net_G: `HybridBlock`s.
         X, Z: a minibatch and latent vectors, as in `adversarial_step`.
-        fused: whether it is a `FusedStep`, or an `adversarial_step`.
+        game: that of a `FusedStep`, or `None` for an `adversarial_step`.
 
     Returns:
         int: as of `count_work`.
@@ -457,8 +476,11 @@ def step_work(net_D, net_G, X, Z, fused=True):
 
     Taught in chapters/comparison.md, "The Same Work for Everyone".
     """
-    work = (2 * count_work(net_D, X.shape, weights=True)
+    fused = game is not None
+    looks_D, looks_G = (game or Game()).looks
+    work = (looks_D * count_work(net_D, X.shape, weights=True)
             + count_work(net_D, X.shape, weights=not fused, inputs=True)
+            + (looks_G - 1) * count_work(net_D, X.shape)
             + count_work(net_G, Z.shape, weights=True))
     return work if fused else work + count_work(net_G, Z.shape)
 

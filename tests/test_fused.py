@@ -4,27 +4,13 @@ import pathlib
 import mxnet as mx
 import numpy
 import pytest
-import small
 from d2l import mxnet as d2l
+from matches import SYSTEMS, Match, assert_close, gaussian
 from mxnet import gluon, init, np, npx
 from mxnet.gluon import nn
 
 from d2l_gan import fused
-from d2l_gan.conditional import (
-    ConditionalDiscriminator,
-    ConditionalGenerator,
-    FakeClassLoss,
-    JoinLabels,
-    one_hot,
-)
-from d2l_gan.dcgan import (
-    dcgan_discriminator,
-    dcgan_generator,
-    tanh_discriminator,
-    tanh_generator,
-)
 from d2l_gan.fused import FusedStep
-from d2l_gan.mlp import RECIPES, mlp_discriminator, mlp_generator
 from d2l_gan.train import (
     adversarial_step,
     set_seed,
@@ -40,124 +26,9 @@ def refuse(*_):
     raise AssertionError('the plain step was taken')
 
 
-def gaussian():
-    return small.point_networks(5, 3)
-
-
-def mlp(recipe):
-    settings = {**RECIPES[recipe]['net_D'], 'dropout': 0}
-    return lambda: (
-        mlp_discriminator(**settings),
-        mlp_generator((1, 8, 8), **RECIPES[recipe]['net_G']),
-    )
-
-
-def without_dropout(net):
-    for layer in net:
-        if isinstance(layer, nn.Dropout):
-            layer._rate = 0
-    return net
-
-
-SYSTEMS = {
-    'gaussian': ((2,), gaussian),
-    'MLP, small': ((1, 8, 8), mlp('small')),
-    'MLP, logits': ((1, 8, 8), mlp('logits')),
-    'MLP, deep': ((1, 8, 8), mlp('deep')),
-    'DCGAN, grey': (
-        (1, 32, 32),
-        lambda: (
-            dcgan_discriminator((1, 32, 32), 8),
-            dcgan_generator((1, 32, 32), 8),
-        ),
-    ),
-    'DCGAN, RGB': (
-        (3, 16, 16),
-        lambda: (
-            dcgan_discriminator((3, 16, 16), 16, first_batch_norm=True),
-            dcgan_generator((3, 16, 16), 16),
-        ),
-    ),
-    'tanh': (
-        (1, 8, 8),
-        lambda: (
-            without_dropout(tanh_discriminator(8)),
-            without_dropout(tanh_generator((1, 8, 8), 8)),
-        ),
-    ),
-    'conditional': (
-        (1, 8, 8),
-        lambda: (
-            ConditionalDiscriminator((1, 8, 8), 4, 16),
-            ConditionalGenerator(dcgan_generator((1, 8, 8), 16), 4),
-        ),
-    ),
-}
-
-
-class Game:
-    """Two networks with weights from a seed, and all that a step takes."""
-
-    def __init__(self, system='gaussian', sigma=0.2, optimizer='adam',
-                 batch_size=8, **settings):  # fmt: skip
-        set_seed(5)
-        shape, make = SYSTEMS[system]
-        self.nets = make()
-        self.loss = gluon.loss.SigmoidBCELoss()
-        self.X = np.random.uniform(-1, 1, (batch_size, *shape))
-        self.Z = np.random.normal(0, 1, (batch_size, 6))
-        if system == 'conditional':
-            labels = one_hot(numpy.arange(batch_size) % 4, 4)
-            self.loss = FakeClassLoss()
-            self.X = JoinLabels()(self.X, labels)
-            self.Z = np.concatenate([self.Z, labels], axis=1)
-        for net, inputs in zip(self.nets, (self.X, self.Z)):
-            net.initialize(init.Normal(sigma))
-            net(inputs)
-        self.trainers = [
-            gluon.Trainer(
-                net.collect_params(),
-                optimizer,
-                {'learning_rate': 0.01, **settings},
-            )
-            for net in self.nets
-        ]
-
-    def play(self, step, n=None):
-        """Take a step on the first n examples; gives the losses."""
-        losses = step(
-            self.X[:n], self.Z[:n], *self.nets, self.loss, *self.trainers
-        )
-        return numpy.array([float(loss) for loss in losses])
-
-    def weights(self, trained=True):
-        return [
-            parameter.data().asnumpy()
-            for net in self.nets
-            for parameter in net.collect_params().values()
-            if (parameter.grad_req != 'null') == trained
-        ]
-
-    def gradients(self, net):
-        return [
-            parameter.grad().asnumpy()
-            for parameter in self.nets[net].collect_params().values()
-            if parameter.grad_req != 'null'
-        ]
-
-
-def assert_close(ours, oracle, rtol=1e-5):
-    """Compare arrays, relative to the largest number of each."""
-    assert len(ours) == len(oracle) > 0
-    for a, b in zip(ours, oracle):
-        numpy.testing.assert_allclose(
-            a, b, rtol=0, atol=rtol * max(abs(b).max(), 1e-6)
-        )
-
-
 @pytest.mark.parametrize('system', SYSTEMS)
 def test_losses_and_gradients_are_those_of_the_plain_functions(system):
-    ours, oracle = Game(system), Game(system)
+    ours, oracle = Match(system), Match(system)
     losses = ours.play(FusedStep(refuse))
     net_D, net_G = oracle.nets
     loss_D = update_D(oracle.X, oracle.Z, net_D, net_G, oracle.loss,
@@ -173,7 +44,7 @@ def test_losses_and_gradients_are_those_of_the_plain_functions(system):
 
 
 def test_200_steps_lead_to_the_same_weights():
-    games = Game(), Game()
+    games = Match(), Match()
     steps = FusedStep(refuse), adversarial_step
     data = np.random.normal(0, 1, (200, 8, 2)) * 2 + 1
     noise = np.random.normal(0, 1, (200, 8, 6))
@@ -250,20 +121,20 @@ def test_other_networks_are_trained_all_the_same(make, reason, caplog):
 
 
 def test_gradients_that_are_added_or_shared_are_left_to_the_plain_step():
-    game = Game()
+    game = Match()
     game.nets[0][0].weight.grad_req = 'add'
     with pytest.raises(ValueError, match='added up'):
-        fused.trace_step(*game.nets, game.loss)
+        fused.trace_step(*game.nets, game.loss, fused.Game())
     shared = nn.Dense(1, in_units=1)
     with pytest.raises(ValueError, match='in common'):
-        fused.trace_step(shared, shared, game.loss)
+        fused.trace_step(shared, shared, game.loss, fused.Game())
 
 
 @pytest.mark.parametrize('system', ['DCGAN, RGB', 'tanh', 'conditional'])
 def test_running_statistics_are_those_of_the_plain_functions(system):
     # D runs three times and G once or twice, but MXNet moves the statistics
     # in the backward pass, and G has one in either step.
-    games = Game(system), Game(system)
+    games = Match(system), Match(system)
     steps = FusedStep(refuse), adversarial_step
     before = games[0].weights(trained=False)
     for game, step in zip(games, steps):
@@ -303,7 +174,7 @@ def test_running_statistics_can_be_read_after_the_step():
 
 def test_networks_keep_their_parameters_and_can_be_called_in_between():
     # In prediction mode, the engine lays the weights of convolutions out anew.
-    ours, oracle = Game('DCGAN, grey'), Game('DCGAN, grey')
+    ours, oracle = Match('DCGAN, grey'), Match('DCGAN, grey')
     step = FusedStep(refuse)
     weight = ours.nets[1][1][0].weight.data()
     before = weight.asnumpy()
@@ -318,7 +189,7 @@ def test_networks_keep_their_parameters_and_can_be_called_in_between():
 
 @pytest.mark.parametrize('n', [3, 8])
 def test_plain_and_fused_steps_and_saved_states_can_take_turns(n, tmp_path):
-    ours, oracle = Game(), Game()
+    ours, oracle = Match(), Match()
     step = FusedStep(refuse)
     for i in range(8):
         oracle.play(adversarial_step, n if i % 3 else None)
@@ -341,7 +212,7 @@ def test_plain_and_fused_steps_and_saved_states_can_take_turns(n, tmp_path):
     ],
 )
 def test_other_optimizers_and_settings(settings):
-    ours, oracle = Game(**settings), Game(**settings)
+    ours, oracle = Match(**settings), Match(**settings)
     step = FusedStep(refuse)
     for _ in range(4):
         ours.play(step), oracle.play(adversarial_step)
@@ -349,7 +220,7 @@ def test_other_optimizers_and_settings(settings):
 
 
 def test_learning_rates_of_parameters_and_frozen_ones():
-    games = Game(), Game()
+    games = Match(), Match()
     steps = FusedStep(refuse), adversarial_step
     for game, step in zip(games, steps):
         net_D, _ = game.nets
@@ -367,7 +238,7 @@ def test_learning_rates_of_parameters_and_frozen_ones():
 
 
 def test_weights_drawn_anew_are_found():
-    ours, oracle = Game(), Game()
+    ours, oracle = Match(), Match()
     step = FusedStep(refuse)
     for game, one in ((ours, step), (oracle, adversarial_step)):
         for _ in range(2):
@@ -384,7 +255,7 @@ def test_weights_drawn_anew_are_found():
 
 
 def test_fused_steps_do_not_wait_for_the_engine(monkeypatch):
-    game = Game()
+    game = Match()
     step = FusedStep(refuse)
     with monkeypatch.context() as patch:
         for name in ('asnumpy', 'item', 'wait_to_read', '__float__'):
@@ -403,7 +274,7 @@ def test_fused_steps_do_not_wait_for_the_engine(monkeypatch):
 
 
 def test_shapes_that_differ_are_named():
-    game = Game()
+    game = Match()
     game.X = np.ones((8, 3))
     set_seed(0)
     game.nets[0].initialize(force_reinit=True)
@@ -416,7 +287,7 @@ def test_shapes_that_differ_are_named():
 
 @pytest.mark.parametrize('system', ['gaussian', 'DCGAN, RGB'])
 def test_one_call_updates_all_small_parameters(system, monkeypatch):
-    game, calls = Game(system), []
+    game, calls = Match(system), []
     step, adam_update = FusedStep(refuse), mx.nd.adam_update
 
     def count(*arrays, **settings):
@@ -431,7 +302,7 @@ def test_one_call_updates_all_small_parameters(system, monkeypatch):
 
 
 def test_parameters_that_were_moved_can_be_set_saved_and_read(tmp_path):
-    game, oracle = Game(), Game()
+    game, oracle = Match(), Match()
     step, path = FusedStep(refuse), str(tmp_path / 'net.params')
     for _ in range(3):
         game.play(step), oracle.play(adversarial_step)
@@ -489,7 +360,7 @@ def test_factors_of_large_products_are_rounded(sizes, rounds):
 
 @pytest.mark.parametrize('system', ['MLP, small', 'tanh', 'DCGAN, grey'])
 def test_gradients_in_bfloat16_are_near_those_in_float32(system, bfloat16):
-    games = Game(system), Game(system), Game(system)
+    games = Match(system), Match(system), Match(system)
     for net in games[2].nets:
         for parameter in net.collect_params().values():
             parameter.set_data(
@@ -517,7 +388,7 @@ def test_gradients_in_bfloat16_are_near_those_in_float32(system, bfloat16):
 
 
 def test_tiny_networks_stay_in_float32(bfloat16):
-    ours, oracle = Game(), Game()
+    ours, oracle = Match(), Match()
     for _ in range(2):
         ours.play(FusedStep(None, 'bfloat16')), oracle.play(FusedStep(None))
     for a, b in zip(ours.weights(), oracle.weights()):
@@ -556,7 +427,7 @@ def test_types_that_cannot_be_had_are_refused(monkeypatch):
 
 
 def test_a_step_keeps_the_three_shapes_that_were_used_last():
-    games = Game('DCGAN, grey'), Game('DCGAN, grey')
+    games = Curious('DCGAN, grey'), Curious('DCGAN, grey')
     step = FusedStep(refuse)
     for n in (8, 7, 8, 6, 5, 8, 7):
         X, Z = games[0].X[:n], games[0].Z[:n]

@@ -8,6 +8,8 @@ from mxnet.gluon import nn
 from d2l_gan.conditional import draw_classes
 from d2l_gan.data import read_images
 from d2l_gan.evaluate import frechet_distance
+from d2l_gan.fused import Game
+from d2l_gan.resting import RestingGame
 from d2l_gan.systems import (
     IMAGE_SYSTEMS,
     POINT_SYSTEMS,
@@ -124,15 +126,19 @@ def test_the_work_of_a_step_by_hand():
         X, Z = np.zeros((n, 1, 5, 5)), np.zeros((n, 3))
         # D: outputs, slopes and weights for two examples, but no slopes of
         # the examples; then outputs and slopes. G: outputs and weights.
-        assert step_work(net_D, net_G, X, Z) == n * (
+        assert step_work(net_D, net_G, X, Z, Game()) == n * (
             4 * conv + 6 * dense + 2 * (conv + dense) + 2 * transposed
         )
         # And D's weights once more, and G's outputs
-        assert step_work(net_D, net_G, X, Z, fused=False) == n * (
+        assert step_work(net_D, net_G, X, Z, None) == n * (
             4 * conv + 6 * dense + 3 * (conv + dense) + 3 * transposed
         )
+        # In the resting game, D: four times; then outputs for the real ones
+        assert step_work(net_D, net_G, X, Z, RestingGame()) == n * (
+            8 * conv + 12 * dense + 3 * (conv + dense) + 2 * transposed
+        )
     with pytest.raises(ValueError, match=r'no minibatch of shape \(1, 5\)'):
-        step_work(net_D, net_G, np.zeros((1, 5)), Z)
+        step_work(net_D, net_G, np.zeros((1, 5)), Z, Game())
 
 
 def test_an_average_is_no_work(digits):
