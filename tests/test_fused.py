@@ -427,7 +427,7 @@ def test_types_that_cannot_be_had_are_refused(monkeypatch):
 
 
 def test_a_step_keeps_the_three_shapes_that_were_used_last():
-    games = Curious('DCGAN, grey'), Curious('DCGAN, grey')
+    games = Match('DCGAN, grey'), Match('DCGAN, grey')
     step = FusedStep(refuse)
     for n in (8, 7, 8, 6, 5, 8, 7):
         X, Z = games[0].X[:n], games[0].Z[:n]
