@@ -2,6 +2,7 @@ import io
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -292,3 +293,23 @@ def test_an_error_ends_the_chapters_that_run_beside_it(
     with pytest.raises(ProcessLookupError):
         os.kill(int((folder / 'one.begun').read_text()), 0)
     assert not (folder / 'timed.begun').exists()
+
+
+def test_what_cannot_be_written_is_one_line(make_book, tmp_path):
+    folder = make_book('# One\n\n```{.python .input}\nprint(1)\n```\n')
+
+    def limit():  # The outputs are smaller than 700 bytes, the styles larger.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
+
+    # Modules that are compiled would be cut off in their cache.
+    run = subprocess.run(
+        [sys.executable, '-B', '-m', 'd2l_gan.book', '--chapters', folder,
+         'chapter', '--build', tmp_path / 'build'],
+        cwd=ROOT, capture_output=True, text=True, preexec_fn=limit,
+        check=False,
+    )  # fmt: skip
+    told = run.stderr.splitlines()[-1]
+    assert run.returncode == 1 and 'Traceback' not in run.stderr
+    assert told.startswith('error: ') and 'File too large' in told
+    assert str(tmp_path / 'build') in told
+    assert not (tmp_path / 'build' / 'html').exists()

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import pathlib
+import shutil
 import sys
 import time
 
@@ -21,6 +22,8 @@ def main(arguments=None, prog='python -m d2l_gan.book'):
     except ModuleNotFoundError as error:
         told = f'error: the book needs the package {error.name}, which is not '
         told, status = f"{told}installed: pip install '.[book]'", 1
+    except shutil.Error as error:  # a list of files that were not copied
+        told, status = f'error: {error.args[0][0][2]}', 1
     except OSError as error:
         where = f': {error.filename}' if error.filename else ''
         told, status = f'error: {error.strerror or error}{where}', 1
