@@ -31,7 +31,7 @@ TRAIN = """
     X = np.ones((4, 2))
     net_D, net_G = nn.Dense(1), nn.Dense(2)
     kvstore = join_workers()
-    print('here', flush=True)
+    print('here\\n', end='', flush=True)  # at once: there are two workers
     train(net_D, net_G, [X] * 10, 10 ** 6, 0.02, 0.01, 2, X,
           kvstore=kvstore, animator=False)
 """
@@ -302,7 +302,8 @@ def test_ssh_and_its_hosts(tmp_path, monkeypatch, capfd):
         import os, sys
         from d2l_gan.cluster import peers
         peers.end()
-        print('|'.join([os.environ['DMLC_NODE_HOST'], *sys.argv[1:]]))
+        line = '|'.join([os.environ['DMLC_NODE_HOST'], *sys.argv[1:]])
+        print(line + '\\n', end='')  # at once: others write there, too
         """)  # fmt: skip
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
     monkeypatch.setenv('PYTHONPATH', str(ROOT))
