@@ -7,8 +7,8 @@
 DATA := $(or $(D2L_GAN_DATASET),digits)
 export D2L_GAN_DATASET := $(DATA)
 
-# The build of MXNet that .venv gets when it is made
-MXNET := $(or $(D2L_GAN_MXNET),mxnet)
+# The build of MXNet in .venv; by default the one that is there, or `mxnet`
+MXNET := $(D2L_GAN_MXNET)
 export D2L_GAN_MXNET := $(MXNET)
 
 # A Python that has PyTorch; by default, that of .venv-torch if it is there

@@ -11,14 +11,24 @@ version_of() {
         true
 }
 
-# The stamp is a copy of the lock, put there when all is installed.
+# MXNet's builds for GPUs have other names. Unless one is asked for, the build
+# that is there stays.
+stamps='.venv/python3.*.txt'
+build=${D2L_GAN_MXNET:-$(sed -n 's/^\(mxnet[^=]*\)==.*/\1/p' $stamps \
+    2>/dev/null || true)}
+D2L_GAN_MXNET=${build:-mxnet}
+export D2L_GAN_MXNET
+
+packages() { sed "s/^mxnet==/$D2L_GAN_MXNET==/" "requirements/$1.txt"; }
+
+# The stamp is the list of packages, put there when all are installed.
 ready() {
-    cmp -s "requirements/$1.txt" ".venv/$1.txt" &&
+    packages "$1" | cmp -s - ".venv/$1.txt" &&
         .venv/bin/python -c 'import d2l_gan' 2>/dev/null
 }
 
 if [ -z "${PYTHON:-}" ]; then
-    for stamp in .venv/python3.*.txt; do
+    for stamp in $stamps; do
         ready "$(basename "$stamp" .txt)" && exit 0
     done
 fi
@@ -38,7 +48,6 @@ if [ ! -f "requirements/python${version:-}.txt" ]; then
 fi
 lock="python$version"
 ready "$lock" && exit 0
-mxnet=${D2L_GAN_MXNET:-mxnet}
 
 count=$(grep -c '==' "requirements/$lock.txt")
 say "Installing $count packages for Python $version into .venv" \
@@ -55,9 +64,7 @@ else
         "(Debian: apt install python$version-venv), or uv"
     exit 1
 fi
-# MXNet's builds for GPUs have other names.
-sed "s/^mxnet==/$mxnet==/" "requirements/$lock.txt" > .venv/packages.txt
+packages "$lock" > .venv/packages.txt
 install -r .venv/packages.txt
 install --no-deps --no-build-isolation --editable .
-cp "requirements/$lock.txt" ".venv/.$lock.txt"
-mv ".venv/.$lock.txt" ".venv/$lock.txt"
+mv .venv/packages.txt ".venv/$lock.txt"

@@ -92,7 +92,7 @@ def test_with_other_data_a_claim_is_only_reported(build, monkeypatch):
 def test_a_claim_that_raises_is_named(build):
     status, out, _ = build(CHAPTER.replace('len(xs)', 'length'))
     assert status == 1
-    assert '"There are three" is not true:\nname \'length\' is not' in out
+    assert '"There are three" is not true:\nNameError: name \'len' in out
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """The package as others install and import it."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -89,6 +92,58 @@ def test_another_build_of_mxnet_can_be_asked_for(tmp_path):
         assert status == 0, err
         needs = (tmp_path / 'd2l_gan.egg-info/requires.txt').read_text()
         assert re.findall('^mxnet.*', needs, re.M) == [f'{wanted}==1.9.1']
+
+
+UV = """#!/bin/sh
+case $1 in
+    venv) rm -rf .venv; mkdir -p .venv/bin
+          printf '#!/bin/sh\\n' > .venv/bin/python
+          chmod +x .venv/bin/python ;;
+    pip) echo "$*" >> log ;;
+esac
+"""
+
+
+def test_the_build_of_mxnet_that_is_there_stays(tmp_path):
+    version = f'python{sys.version_info[0]}.{sys.version_info[1]}'
+    script, lock, log = (
+        tmp_path / name
+        for name in (
+            'requirements/install.sh', f'requirements/{version}.txt', 'log'
+        )
+    )  # fmt: skip
+    script.parent.mkdir()
+    for path in (script, lock):
+        shutil.copy(ROOT / path.relative_to(tmp_path), path)
+    (tmp_path / 'uv').write_text(UV)
+    (tmp_path / 'uv').chmod(0o755)
+
+    def installs(build):
+        """Ask for a build; gives whether anything was installed."""
+        log.write_text('')
+        subprocess.run(
+            ['sh', script],
+            check=True,
+            env={
+                'PATH': f'{tmp_path}:{os.environ["PATH"]}',
+                'PYTHON': sys.executable,
+                'D2L_GAN_MXNET': build,
+            },
+        )
+        return log.read_text() != ''
+
+    def found():
+        stamp = tmp_path / f'.venv/{version}.txt'
+        return re.findall('^mxnet.*==', stamp.read_text(), re.M)
+
+    assert installs('') and found() == ['mxnet==']
+    assert not installs('') and not installs('mxnet')
+    assert installs('mxnet-cu117') and found() == ['mxnet-cu117==']
+    assert not installs('') and not installs('mxnet-cu117')
+    with lock.open('a') as file:
+        file.write('# A later one')
+    assert installs('') and found() == ['mxnet-cu117==']
+    assert installs('mxnet') and found() == ['mxnet==']
 
 
 def test_code_and_layout_are_as_ruff_wants_them():

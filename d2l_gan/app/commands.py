@@ -24,11 +24,10 @@ DRAWING = (0, 0, 1)
 MIN_IMAGES = 4
 # More real images than these make a verdict no better, but slow.
 MAX_IMAGES = 20_000
-# The options that a run keeps: about images, all of them but settings of the
-# system, and these
+# The options of `train` that are no settings of a run, and those that say
+# something about images
+NO_SETTINGS = ('command', 'error', 'out', 'resume', 'lr')
 IMAGES_ONLY = ('data', 'size', 'fit', 'mirror', 'skip_damaged')
-ASKED = ('system', 'seed', 'average', *IMAGES_ONLY)
-CHANGES = ('batch_size', 'n', 'latent_dim', 'lr_D', 'lr_G', 'beta1')
 # The columns of a list, by the settings in them
 COLUMNS = {
     'batch_size': 'minibatch',
@@ -126,10 +125,9 @@ def _begin(options):
     if options.system not in SYSTEMS:
         options.error(unknown('system', options.system, SYSTEMS))
     given = {k: v for k, v in vars(options).items() if v is not None}
-    for name in ('lr_D', 'lr_G'):
-        if 'lr' in given:
-            given.setdefault(name, given['lr'])
-    asked = {name: given[name] for name in (*ASKED, *CHANGES) if name in given}
+    if options.lr:
+        given = {'lr_D': options.lr, 'lr_G': options.lr, **given}
+    asked = {k: v for k, v in given.items() if k not in NO_SETTINGS}
     for name in IMAGES_ONLY:
         if options.system in POINT_SYSTEMS and name in asked:
             options.error(
@@ -140,10 +138,11 @@ def _begin(options):
         'runs', f'{options.system}-{options.seed or 0}'
     )
     if not options.resume:
-        return RunFolder.create(folder, num_epochs=options.epochs, **asked)
+        return RunFolder.create(folder, **asked)
     run = RunFolder.open(folder)
     kept = {**run.system.settings, **run.settings['changes'], **run.settings}
     kept.setdefault('batch_size', run.system.batch_size)
+    num_epochs = asked.pop('num_epochs', run.settings['num_epochs'])
     for name, value in asked.items():
         value = resolve(value) if name == 'data' else value
         if value != kept.get(name):
@@ -152,7 +151,7 @@ def _begin(options):
                 f'{kept.get(name)!r}, not {value!r}: keep it, or name another '
                 'folder by --out'
             )
-    run.settings['num_epochs'] = options.epochs or run.settings['num_epochs']
+    run.settings['num_epochs'] = num_epochs
     return run
 
 
@@ -236,9 +235,4 @@ def _judge_images(images, labels, fakes, asked):
     return verdict
 
 
-COMMANDS = {
-    'list': _list,
-    'train': _train,
-    'sample': _sample,
-    'evaluate': _evaluate,
-}
+COMMANDS = {f.__name__[1:]: f for f in (_list, _train, _sample, _evaluate)}

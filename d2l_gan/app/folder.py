@@ -11,7 +11,6 @@ The folder holds
 - `.owner`: a lock of the process that trains into it.
 """
 
-import difflib
 import functools
 import inspect
 import json
@@ -27,26 +26,28 @@ from d2l_gan.data import class_names
 from d2l_gan.data.published import NAMES
 from d2l_gan.support.checks import check_types
 from d2l_gan.support.files import expand, owned, write_json, write_text
+from d2l_gan.support.names import suggestion
 from d2l_gan.systems import POINT_SYSTEMS, System, count_classes, read_examples
 from d2l_gan.train import set_seed, train
 
 __all__ = ['RunFolder', 'check_free', 'describe', 'resolve']
 
-# What a settings.json must have, and of which types
+# What a settings.json must have: what it is if nobody asks for anything else,
+# and of which types
 SETTINGS = {
-    'system': str,
-    'data': (str, type(None)),
-    'size': (int, type(None)),
-    'num_epochs': int,
-    'seed': int,
-    'shape': list,
-    'num_classes': int,
-    'classes': list,
-    'fit': str,
-    'mirror': bool,
-    'skip_damaged': bool,
-    'changes': dict,
-    'average': (int, float, type(None)),
+    'system': ('', str),
+    'data': (None, (str, type(None))),
+    'size': (None, (int, type(None))),
+    'num_epochs': (None, int),
+    'seed': (0, int),
+    'shape': ([], list),
+    'num_classes': (0, int),
+    'classes': ([], list),
+    'fit': ('crop', str),
+    'mirror': (False, bool),
+    'skip_damaged': (False, bool),
+    'changes': ({}, dict),
+    'average': (None, (int, float, type(None))),
 }
 # So many samples are in a picture, which makes a whole grid of images.
 NUM_SHOWN = 50
@@ -82,31 +83,18 @@ class RunFolder:
         )
 
     @classmethod
-    def create(
-        cls,
-        folder,
-        system,
-        data=None,
-        size=None,
-        seed=0,
-        num_epochs=None,
-        average=None,
-        fit='crop',
-        mirror=False,
-        skip_damaged=False,
-        **changes,
-    ):
+    def create(cls, folder, system, data=None, size=None, **asked):
         """Begin a run. Nothing is written before it trains.
 
         Args:
             folder: must not be there yet, or be empty.
             system: one of `SYSTEMS`.
             data, size: as in `read_examples`.
-            seed: of all that is random.
-            num_epochs: as many as the system's chapter takes if `None`.
-            fit, skip_damaged: as in `d2l_gan.data.read_images`.
-            mirror: as in `d2l_gan.data.load_images`.
-            average, changes: as in `System`.
+            asked: `num_epochs`, as many as the system's chapter takes if
+                `None`; `seed`, of all that is random; `fit` and
+                `skip_damaged`, as in `d2l_gan.data.read_images`; `mirror`, as
+                in `d2l_gan.data.load_images`; `average` and all others, as in
+                `System`. Those that are left out are as `SETTINGS` says.
 
         Raises:
             FileExistsError: if something is in the folder.
@@ -115,11 +103,15 @@ class RunFolder:
         """
         check_free(folder)
         npx.set_np()
+        settings = {name: default for name, (default, _) in SETTINGS.items()}
+        settings.update(asked, system=system, data=data, size=size)
+        changes = {k: settings.pop(k) for k in asked if k not in SETTINGS}
+        settings['changes'] = changes
         # Reading and scaling may take long: what does not suit the system is
         # refused before.
         points = system in POINT_SYSTEMS
         shape = (2,) if points else (1, size or 16, size or 16)
-        trial = System(system, shape, 1, average, **changes)
+        trial = System(system, shape, 1, settings['average'], **changes)
         names = [] if points else class_names(data)
         if trial.takes_orders and not names:
             raise ValueError(
@@ -127,33 +119,16 @@ class RunFolder:
                 'put the pictures of each class into a folder of its own, '
                 f'such as {resolve(data)}/cat/1.png'
             )
-        set_seed(seed)
-        examples, labels = read_examples(
-            system,
-            data,
-            size,
-            in_memory=None,
-            fit=fit,
-            skip_damaged=skip_damaged,
+        examples, labels = _read(settings)
+        settings.update(
+            data=None if points else resolve(data),
+            shape=list(examples.shape[1:]),
+            num_classes=count_classes(labels),
+            classes=names,
         )
-        settings = {
-            'system': system,
-            'data': None if points else resolve(data),
-            'size': size,
-            'num_epochs': num_epochs,
-            'seed': seed,
-            'shape': list(examples.shape[1:]),
-            'num_classes': count_classes(labels),
-            'classes': names,
-            'fit': fit,
-            'mirror': mirror,
-            'skip_damaged': skip_damaged,
-            'changes': changes,
-            'average': average,
-        }
         run = cls(folder, settings)
         run.data = examples, labels
-        if num_epochs is None:
+        if settings['num_epochs'] is None:
             settings['num_epochs'] = math.ceil(
                 run.system.num_minibatches
                 / len(run.system.minibatches(examples, labels))
@@ -180,16 +155,13 @@ class RunFolder:
             return run
         except (FileNotFoundError, NotADirectoryError):
             runs = folder.parent.glob('*/settings.json')
-            near = difflib.get_close_matches(
-                folder.name, [path.parent.name for path in runs], 1
+            cure = suggestion(
+                folder.name,
+                [path.parent.name for path in runs],
+                'check the path, or train a system first',
             )
             raise FileNotFoundError(
-                f'there is no run in {folder}: '
-                + (
-                    f'did you mean {folder.parent / near[0]}?'
-                    if near
-                    else 'check the path, or train a system first'
-                )
+                f'there is no run in {folder}: {cure}'
             ) from None
         except (
             ValueError, TypeError, KeyError, ArithmeticError, RuntimeError,
@@ -209,13 +181,7 @@ class RunFolder:
             ValueError: if the data have changed since the run was begun.
             ValueError, OSError: as `read_examples` does.
         """
-        set_seed(self.settings['seed'])
-        examples, labels = read_examples(
-            *(self.settings[name] for name in ('system', 'data', 'size')),
-            in_memory=None,
-            fit=self.settings['fit'],
-            skip_damaged=self.settings['skip_damaged'],
-        )
+        examples, labels = _read(self.settings)
         found = list(examples.shape[1:]), count_classes(labels)
         kept = self.settings['shape'], self.settings['num_classes']
         if found != kept:
@@ -257,15 +223,12 @@ class RunFolder:
         options = {}
         if self.num_epochs_done < self.settings['num_epochs']:
             # First, so that mistakes come out before anything is written
-            minibatches = self.system.minibatches
+            cut = functools.partial(self.system.minibatches, *self.data)
+            mirror = self.settings['mirror']
             options = {
-                'data_iter': minibatches(
-                    *self.data,
-                    kvstore=kvstore,
-                    mirror=self.settings['mirror'],
-                ),
+                'data_iter': cut(kvstore=kvstore, mirror=mirror),
                 'num_epochs': self.settings['num_epochs'],
-                'examples': next(iter(minibatches(*self.data, NUM_SHOWN))),
+                'examples': next(iter(cut(NUM_SHOWN))),
                 'seed': self.settings['seed'],
                 'checkpoint': self.checkpoint,
                 'kvstore': kvstore,
@@ -376,6 +339,16 @@ class RunCheckpoint(Checkpoint):
             write_json(path, facts['history'])
 
 
+def _read(settings):
+    """Read the examples and labels of a run; points are drawn by its seed."""
+    set_seed(settings['seed'])
+    return read_examples(
+        *(settings[name] for name in ('system', 'data', 'size')),
+        in_memory=None,
+        **{name: settings[name] for name in ('fit', 'skip_damaged')},
+    )
+
+
 def resolve(data):
     """Name data in a way that holds in any folder and environment.
 
@@ -413,7 +386,7 @@ def check_free(folder):
 
 def _check_settings(settings):
     """See that settings are of the right types, and in range."""
-    check_types(settings, SETTINGS)
+    check_types(settings, {k: kind for k, (_, kind) in SETTINGS.items()})
     shape, size = settings['shape'], settings['size']
     is_square = len(shape) == 3 and shape[1] == shape[2] == (size or shape[1])
     for name, fits in {

@@ -4,11 +4,12 @@ Nothing here imports MXNet, which takes seconds: `--help` answers at once.
 """
 
 import argparse
-import difflib
+import functools
 import inspect
 
 import d2l_gan
 from d2l_gan.support.files import expand
+from d2l_gan.support.names import suggestion
 
 __all__ = ['DELEGATED', 'parse', 'unknown']
 
@@ -68,12 +69,9 @@ def _texts(add_options):
 
 def unknown(kind, name, names):
     """Give a message: there is no such thing, but perhaps one named alike."""
-    near = difflib.get_close_matches(
-        name.lower().replace('_', '-').replace(' ', '-'), names, 1
-    )
-    return f'there is no {kind} {name!r}: ' + (
-        f'did you mean {near[0]!r}?' if near else f'only {", ".join(names)}'
-    )
+    plain = name.lower().replace('_', '-').replace(' ', '-')
+    cure = suggestion(plain, names, f'only {", ".join(names)}')
+    return f'there is no {kind} {name!r}: {cure}'
 
 
 def _top(option):
@@ -121,6 +119,8 @@ def _train(option):
     Pictures of classes lie in a folder for each class, such as
     my/classes/cat/1.jpg; the conditional system needs them so.
     """
+    # None where one is left out, as the other options are
+    flag = functools.partial(option, action='store_true', default=None)
     option('system', metavar='SYSTEM', help='a name that `d2l-gan list` shows')
     option(
         '--data',
@@ -140,21 +140,15 @@ def _train(option):
         help='make pictures square: cut out the middle, add white, or distort '
         'them (default: crop)',
     )
-    option(
+    flag(
         '--mirror',
-        action='store_true',
-        default=None,
         help='mirror every other image at random, where left and right can '
         'change places',
     )
-    option(
-        '--skip-damaged',
-        action='store_true',
-        default=None,
-        help='go on without pictures that cannot be read',
-    )
+    flag('--skip-damaged', help='go on without pictures that cannot be read')
     option(
         '--epochs',
+        dest='num_epochs',
         type=_at_least(1),
         metavar='N',
         help="passes over the data (default: as many as make the system's "
@@ -163,7 +157,6 @@ def _train(option):
     option(
         '--seed',
         type=_at_least(0),
-        metavar='N',
         help='of all that is random: the same seed gives the same run '
         '(default: 0)',
     )
@@ -195,9 +188,8 @@ def _train(option):
         help='where the run is kept; must not hold anything yet (default: '
         'runs/SYSTEM-SEED)',
     )
-    option(
+    flag(
         '--resume',
-        action='store_true',
         help='go on with the run in the folder, with its settings; --epochs '
         'can make it longer',
     )
@@ -217,7 +209,6 @@ def _sample(option):
         '-n',
         type=_at_least(1),
         default=50,
-        metavar='N',
         help='how many images or points (default: 50)',
     )
     option(
@@ -252,7 +243,6 @@ def _evaluate(option):
     option(
         '-n',
         type=_at_least(4),
-        metavar='N',
         help='how many images to generate, at least 4; distances of different '
         'numbers cannot be compared (default: half as many as there are real '
         'ones, at most 5000)',
@@ -270,36 +260,32 @@ def _run_and_seed(option):
         '--seed',
         type=_at_least(0),
         default=0,
-        metavar='N',
         help='of what is drawn (default: 0)',
     )
 
 
-def _at_least(low, high=2**32 - 1):
-    def integer(text):
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(
-                f'{text!r} is not an integer from {low} to {high}'
-            )
-        return int(text)
+def _number(kind, low, high, told):
+    """Give a reader of numbers from `low` (0 or more) to below `high`."""
 
-    return integer
-
-
-def _fraction(low, bound):
     def number(text):
         try:
-            value = float(text)
+            value = kind(text)
         except ValueError:
             value = -1
-        if not low <= value < 1:
-            raise argparse.ArgumentTypeError(
-                f'{text!r} is not a number {bound} to below 1; if none is '
-                'meant, write the option behind SYSTEM'
-            )
+        if not low <= value < high:
+            raise argparse.ArgumentTypeError(f'{text!r} is not {told}')
         return value
 
     return number
+
+
+def _at_least(low, high=2**32 - 1):
+    return _number(int, low, high + 1, f'an integer from {low} to {high}')
+
+
+def _fraction(low, bound):
+    told = f'a number {bound} to below 1; if none is meant, write the option'
+    return _number(float, low, 1, f'{told} behind SYSTEM')
 
 
 _COUNT = _at_least(1, 4096)

@@ -133,12 +133,20 @@ def _sorted(chapter, outputs):
     """Tell the outputs of code from the failures of claims."""
     pairs = list(zip(chapter.program, outputs))
     failed = {
-        cell: output['evalue'].strip() or output['ename']
+        cell: _told(output)
         for cell, found in pairs
         for output in found
         if cell.kind == 'claim' and output['output_type'] == 'error'
     }
     return [found for cell, found in pairs if cell.kind == 'code'], failed
+
+
+def _told(error):
+    """Say what a claim found; other errors than its own are named, too."""
+    words = error['evalue'].strip()
+    if words and error['ename'] == 'AssertionError':
+        return words
+    return f'{error["ename"]}: {words}'
 
 
 def _run(book, chapter, timeout, out, clients):

@@ -66,15 +66,15 @@ def folder_images(folder, size, fit='crop', skip_damaged=False):
         except ValueError:
             if not skip_damaged:
                 raise
-            return None
 
-    probes = list(ahead(probe, found, 64))
-    paths = [path for path, facts in zip(found, probes) if facts]
-    damaged = [path for path, facts in zip(found, probes) if not facts]
-    names = _classes(folder, found)
-    numbers = {name: k for k, name in enumerate(names)}
-    labels = [numbers[_top(folder, path)] for path in paths if names]
-    if not paths or len(set(labels)) < len(names):
+    # Threads help to decode; to open files they only get in each other's way.
+    probes = ahead(probe, found, 64) if skip_damaged else map(probe, found)
+    facts = dict(zip(found, probes))
+    paths = [path for path in found if facts[path]]
+    damaged = [path for path in found if not facts[path]]
+    names = folder_classes(folder, found)
+    tops = [_top(folder, path) for path in paths]
+    if not paths or not set(names) <= set(tops):
         raise ValueError(
             f'all images in {folder}, or in one of its classes, are damaged, '
             f'such as {damaged[0]}: put whole ones there'
@@ -82,7 +82,7 @@ def folder_images(folder, size, fit='crop', skip_damaged=False):
     if damaged:
         left_out[f'damaged, such as {damaged[0]}'] = len(damaged)
     _report(folder, len(paths), names, left_out)
-    facts = list(filter(None, probes))
+    facts = [facts[path] for path in paths]
     mode = 'L' if all(_is_grey(mode) for mode, _ in facts) else 'RGB'
     white = _white(facts)
 
@@ -94,21 +94,25 @@ def folder_images(folder, size, fit='crop', skip_damaged=False):
     # A mode has one letter a channel.
     shape = len(paths), len(mode), size, size
     images = LazyImages(read, shape, f'Reading {folder.name}')
-    return images, numpy.array(labels, 'int32') if names else None
+    labels = numpy.searchsorted(names, tops).astype('int32') if names else None
+    return images, labels
 
 
-def folder_classes(folder):
+def folder_classes(folder, paths=None):
     """Name the classes of a folder's pictures, as Gluon's `ImageFolder` does.
 
     Args:
         folder: a `pathlib.Path`.
+        paths: of all its pictures; they are sought if `None`.
 
     Returns:
         list: the names of the folders in it that hold pictures, sorted, if
         there are two or more, and no picture lies outside of them; else it
         is empty.
     """
-    return _classes(folder, _find(folder)[0])
+    paths = _find(folder)[0] if paths is None else paths
+    tops = {_top(folder, path) for path in paths}
+    return sorted(tops) if len(tops) > 1 and None not in tops else []
 
 
 def scaled_pixels(image, size, fit='stretch'):
@@ -130,7 +134,6 @@ def scaled_pixels(image, size, fit='stretch'):
 
 def _find(folder):
     """Give the paths of pictures, sorted, and count what else there is."""
-    PIL.Image.init()
     suffixes = {
         suffix
         for suffix, name in PIL.Image.registered_extensions().items()
@@ -159,12 +162,6 @@ def _files(folder, above=()):
             yield path
         elif path.resolve() not in above:  # A link may lead back.
             yield from _files(path, above)
-
-
-def _classes(folder, paths):
-    """Name the classes of pictures; see `folder_classes`."""
-    tops = {_top(folder, path) for path in paths}
-    return sorted(tops) if len(tops) > 1 and None not in tops else []
 
 
 def _top(folder, path):

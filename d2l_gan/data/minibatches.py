@@ -1,5 +1,6 @@
 """Minibatches, in an order that every epoch draws anew."""
 
+import functools
 import itertools
 import math
 
@@ -62,7 +63,7 @@ def load_array(data_arrays, batch_size, is_train=True):
             for minibatch in zip(*(pieces(w, batch_size) for w in wholes)):
                 yield list(minibatch) if len(arrays) > 1 else minibatch[0]
 
-    return _Minibatches(range(len(arrays[0])), batch_size, is_train, give)
+    return _minibatches(range(len(arrays[0])), batch_size, is_train, give)
 
 
 def loader(
@@ -104,7 +105,7 @@ def loader(
             yield X if labels is None else (X, np.array(labels[i], 'int32'))
 
     share = own_share(range(len(images)), kvstore)
-    return _Minibatches(share, batch_size, shuffle, give)
+    return _minibatches(share, batch_size, shuffle, give)
 
 
 def normalize(images):
@@ -134,18 +135,8 @@ def in_epochs(data_iter, num_minibatches):
     """
     num_epochs = math.ceil(num_minibatches / min(len(data_iter), MAX_IN_EPOCH))
     length = math.ceil(num_minibatches / num_epochs)
-    return _FirstOf(data_iter, min(length, len(data_iter))), num_epochs
-
-
-class _FirstOf:
-    def __init__(self, data_iter, length):
-        self.data_iter, self.length = data_iter, length
-
-    def __len__(self):
-        return self.length
-
-    def __iter__(self):
-        return itertools.islice(self.data_iter, self.length)
+    first = functools.partial(itertools.islice, data_iter, length)
+    return _Epochs(length, first), num_epochs
 
 
 def some_of(images, labels=None, n=10_000, seed=0):
@@ -192,32 +183,37 @@ def label_array(labels, num_images):
     return labels
 
 
-class _Minibatches:
-    """An iterable that begins anew every time, and has a length.
+def _minibatches(indices, batch_size, shuffle, give):
+    """Make epochs of minibatches.
 
     Args:
         indices: those of the examples, a sequence of integers.
         batch_size: the number of examples in a minibatch.
-        shuffle: whether to draw an order whenever it begins.
+        shuffle: whether to draw an order whenever an epoch begins.
         give: called with the indices in order, yields the minibatches.
 
     Raises:
         ValueError: if `batch_size` is below 1.
     """
+    if batch_size < 1:
+        raise ValueError(f'batch_size is {batch_size}, but must be at least 1')
+    indices = numpy.array(indices)
 
-    def __init__(self, indices, batch_size, shuffle, give):
-        if batch_size < 1:
-            raise ValueError(
-                f'batch_size is {batch_size}, but must be at least 1'
-            )
-        self.indices, self.batch_size = numpy.array(indices), batch_size
-        self.shuffle, self.give = shuffle, give
+    def begin():
+        order = numpy.random.permutation(indices) if shuffle else indices
+        yield from give(order)
+
+    return _Epochs(math.ceil(len(indices) / batch_size), begin)
+
+
+class _Epochs:
+    """An iterable that begins anew every time, and has a length."""
+
+    def __init__(self, length, begin):
+        self.length, self.begin = length, begin
 
     def __len__(self):
-        return math.ceil(len(self.indices) / self.batch_size)
+        return self.length
 
     def __iter__(self):
-        order = self.indices
-        if self.shuffle:
-            order = numpy.random.permutation(order)
-        yield from self.give(order)
+        return self.begin()

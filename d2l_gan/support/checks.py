@@ -1,12 +1,13 @@
 """Errors that name the cause, for the mistakes that training loops meet."""
 
 import contextlib
-import difflib
 import math
 
 import mxnet as mx
 import numpy
 from mxnet import np, npx
+
+from d2l_gan.support.names import suggestion
 
 __all__ = [
     'check_fit',
@@ -85,9 +86,8 @@ def refuse_unknown(unknown, names):
         TypeError: naming the argument, and one that is alike.
     """
     for name in unknown:
-        near = difflib.get_close_matches(name, names, 1)
-        cure = f': did you mean {near[0]!r}?' if near else '; see help(train)'
-        raise TypeError(f'train() has no argument {name!r}{cure}')
+        cure = suggestion(name, names, 'see help(train)')
+        raise TypeError(f'train() has no argument {name!r}: {cure}')
 
 
 def real_examples(minibatch):
