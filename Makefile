@@ -18,20 +18,28 @@ export D2L_GAN_TORCH := $(TORCH)
 # Seconds that one cell of a chapter may take
 TIMEOUT := 600
 
+# With 0 the pages and notebooks have no solutions of the exercises.
+SOLUTIONS := 1
+
 PY := .venv/bin/python
 
-.PHONY: help chapter lib test quality bench film torch lint format lock venv clean
+.PHONY: help chapter solutions lib test quality bench film torch lint format lock venv clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' \
 	    Makefile
 	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv,'
 	@echo 'MXNET=mxnet-cu117 a build of MXNet for GPUs, TORCH=python a Python'
 	@echo 'that has PyTorch, for bench. DATA=mnist, or a folder, chooses other'
-	@echo 'images for chapter and quality.'
+	@echo 'images for chapter and quality. SOLUTIONS=0 leaves the solutions out'
+	@echo 'of chapter.'
 
 chapter: venv ## run what changed in the chapters, make the pages
-	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT)
+	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT) \
+	    $(if $(filter 0,$(SOLUTIONS)),--no-solutions)
+
+solutions: venv ## run what changed in the solutions of the exercises
+	@$(PY) -m d2l_gan.book solutions --timeout $(TIMEOUT)
 
 lib: venv ## write d2l_gan/*.py from the chapters
 	@$(PY) -m d2l_gan.book lib

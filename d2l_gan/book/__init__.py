@@ -4,6 +4,7 @@
     read        chapters, cut into cells
     marks       d2l's marks, as MyST and as plain markdown
     export      the `#@save` cells, as modules
+    solutions   of the exercises, folded behind them
     execute     the cells, in a kernel, with a cache
     references  the works that are cited
     render      pages by Sphinx, and notebooks to read

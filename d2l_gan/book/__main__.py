@@ -56,11 +56,17 @@ def _parser(prog):
     lib.set_defaults(run=_lib)
     told = 'the same, then run what changed and render all'
     chapter = commands.add_parser('chapter', help=told)
-    told = 'where to write to'
-    add_option(chapter, '--build', path, 'DIR', path('_build'), told)
-    told = 'what one cell may take'
-    add_option(chapter, '--timeout', int, 'SECONDS', 600, told)
     chapter.set_defaults(run=_chapter)
+    told = 'leave out the solutions of the exercises'
+    chapter.add_argument('--no-solutions', action='store_true', help=told)
+    told = 'run the solutions that changed'
+    solutions = commands.add_parser('solutions', help=told)
+    solutions.set_defaults(run=_solutions)
+    for command in (chapter, solutions):
+        told = 'where to write to'
+        add_option(command, '--build', path, 'DIR', path('_build'), told)
+        told = 'what one cell may take'
+        add_option(command, '--timeout', int, 'SECONDS', 600, told)
     return parser
 
 
@@ -77,12 +83,45 @@ def _export(book, check=False):
 def _chapter(options):
     # Here, since the library is exported without the tools of the book.
     from d2l_gan.book.claims import refute
-    from d2l_gan.book.execute import execute
+    from d2l_gan.book.execute import recall
     from d2l_gan.book.render import render
+    from d2l_gan.book.solutions import read_solutions
 
-    start = time.perf_counter()
     book = read_book(options.chapters)
     _export(book)
+    solutions = [] if options.no_solutions else read_solutions(book)
+    chapters, outputs = _run(book, options)
+    solved = {}
+    for solution in solutions:
+        known = recall(book, solution, options.build / 'cache')
+        found, failed = known or (None, {})
+        name = solution.name.partition('/')[2]
+        solved[name] = refute(solution, failed), found
+    book = dataclasses.replace(book, chapters=chapters)
+    render(book, outputs, options.build, sys.stderr, solved)
+    page = (options.build / 'html' / 'index.html').resolve()
+    print(f'Open {page.as_uri()}  (notebooks: {options.build / "notebooks"})')
+    return 0
+
+
+def _solutions(options):
+    from d2l_gan.book.solutions import read_solutions
+
+    book = read_book(options.chapters)
+    _export(book)
+    _run(dataclasses.replace(book, chapters=read_solutions(book)), options)
+    return 0
+
+
+def _run(book, options):
+    """Run what changed; gives the chapters, and outputs by their names.
+
+    Claims that do not hold are errors, if the data are those of the book.
+    """
+    from d2l_gan.book.claims import refute
+    from d2l_gan.book.execute import execute
+
+    start = time.perf_counter()
     cache = options.build / 'cache'
     found = execute(book, cache, options.timeout, sys.stderr)
     chapters, outputs, errors, run = [], {}, [], 0
@@ -100,16 +139,12 @@ def _chapter(options):
     # Of other data than those that it was written for a book may be wrong.
     for error in errors:
         print(f'with these data: {error}', file=sys.stderr)
-    book = dataclasses.replace(book, chapters=chapters)
-    render(book, outputs, options.build, sys.stderr)
     num_claims = sum(len(chapter.claims) for chapter in chapters)
     print(
         f'{run} cells run, {num_claims - len(errors)} of {num_claims} claims '
         f'hold, {time.perf_counter() - start:.1f} s'
     )
-    page = (options.build / 'html' / 'index.html').resolve()
-    print(f'Open {page.as_uri()}  (notebooks: {options.build / "notebooks"})')
-    return 0
+    return chapters, outputs
 
 
 if __name__ == '__main__':

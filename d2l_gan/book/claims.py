@@ -11,7 +11,7 @@ import reprlib
 import types
 from dataclasses import replace
 
-__all__ = ['mark', 'refute', 'values', 'with_values']
+__all__ = ['mark', 'refute', 'unmark', 'values', 'with_values']
 
 CLAIM = re.compile(r'# *@claim\b[ :]*(.*)')
 MARK = '<sup class="claim" id="{id}" title="{title}">✓</sup>'
@@ -65,6 +65,11 @@ def refute(chapter, claims):
         for cell in chapter.cells
     ]
     return replace(chapter, cells=tuple(cells))
+
+
+def unmark(text):
+    """A text without the marks, for claims that were not held to anything."""
+    return re.sub(r'<sup class="claim" .*?</sup>', '', text)
 
 
 def _id(chapter, claim):

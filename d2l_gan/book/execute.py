@@ -21,7 +21,7 @@ from d2l_gan.book.imports import digest, imported_files
 from d2l_gan.support import threads
 from d2l_gan.support.files import drafted, write_text
 
-__all__ = ['cache_key', 'execute']
+__all__ = ['cache_key', 'execute', 'recall']
 
 # MXNet's log goes to the page otherwise: "[12:34:56] ../src/... Using ...".
 ENGINE_LOG = re.compile(r'^\[\d\d:\d\d:\d\d\] \S+\.cc:\d+: .*\n?', re.M)
@@ -108,21 +108,42 @@ def _end(runs, clients):
 
 
 def _execute(book, chapter, cache, timeout, out, clients):
-    path = cache / f'{chapter.name}.{_data()}.json'
-    key = cache_key(book, chapter)
-    try:
-        record = json.loads(path.read_text(encoding='utf-8'))
-        if record['key'] == key:
-            told = f'nothing changed, its {len(chapter.program)} cells'
-            print(f'{chapter.name}: {told} need not run', file=out)
-            return *_sorted(chapter, record['outputs']), 0
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # no record, or not one of ours: make it anew
-    outputs = []
+    known = recall(book, chapter, cache)
+    if known:
+        told = f'nothing changed, its {len(chapter.program)} cells'
+        print(f'{chapter.name}: {told} need not run', file=out)
+        return *known, 0
+    # What is edited while they run makes them run again.
+    key, outputs = cache_key(book, chapter), []
     if chapter.program:
         outputs = _run(book, chapter, timeout, out, clients)
-    write_text(path, json.dumps({'key': key, 'outputs': outputs}))
+    record = json.dumps({'key': key, 'outputs': outputs})
+    write_text(_record(chapter, cache), record)
     return *_sorted(chapter, outputs), len(chapter.program)
+
+
+def recall(book, chapter, cache):
+    """What `execute` found of a chapter if nothing changed since, or `None`.
+
+    Args:
+        book, cache: as `execute` has them.
+        chapter: of the book, or its solutions.
+
+    Returns:
+        tuple: the outputs of the code cells, and what was found for each claim
+        that does not hold.
+    """
+    try:
+        record = json.loads(_record(chapter, cache).read_text('utf-8'))
+        if record['key'] == cache_key(book, chapter):
+            return _sorted(chapter, record['outputs'])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no record, or not one of ours: make it anew
+    return None
+
+
+def _record(chapter, cache):
+    return cache / f'{chapter.name}.{_data()}.json'
 
 
 def _data():

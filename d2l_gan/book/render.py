@@ -11,7 +11,7 @@ import sys
 
 import nbformat
 
-from d2l_gan.book import marks
+from d2l_gan.book import marks, solutions
 from d2l_gan.book.imports import digest
 from d2l_gan.book.read import BookError
 from d2l_gan.book.references import References
@@ -23,7 +23,7 @@ HERE = pathlib.Path(__file__).parent
 FONTS = re.compile(r'<link rel="preload" as="font"[^>]*>\s*')
 
 
-def render(book, outputs, build, out=sys.stderr):
+def render(book, outputs, build, out=sys.stderr, solved=None):
     """Write `build/html` and `build/notebooks`, unless nothing changed.
 
     Sphinx runs in a folder of its own, with warnings as errors. Only what came
@@ -34,6 +34,8 @@ def render(book, outputs, build, out=sys.stderr):
         outputs: the name of each chapter -> the outputs of its cells.
         build: the folder to write to.
         out: where progress is printed.
+        solved: the name of a chapter -> its solutions, and their outputs as
+            `solutions.write` has them.
 
     Returns:
         bool: whether anything was rendered.
@@ -41,8 +43,8 @@ def render(book, outputs, build, out=sys.stderr):
     Raises:
         BookError: if Sphinx finds a fault, with its words.
     """
-    notebooks, pages = _written(book, outputs)
-    key = _key(book, outputs)
+    notebooks, pages = _written(book, outputs, solved or {})
+    key = _key(book, notebooks, pages)
     stamp = build / 'html' / '.key'
     made = [stamp, *(build / 'notebooks' / name for name in notebooks)]
     if all(path.exists() for path in made) and stamp.read_text() == key:
@@ -73,7 +75,7 @@ def render(book, outputs, build, out=sys.stderr):
     return True
 
 
-def _key(book, outputs):
+def _key(book, *texts):
     """A digest of all that the pages depend on."""
     files = {
         str(path): path.read_bytes().hex()
@@ -81,8 +83,7 @@ def _key(book, outputs):
         for path in sorted(folder.rglob('*'))
         if path.is_file() and path.suffix != '.pyc'
     }
-    texts = [cell.source for chapter in book.chapters for cell in chapter.text]
-    return digest(files, texts, outputs)
+    return digest(files, texts)
 
 
 def _swap(new, old):
@@ -147,14 +148,15 @@ def _in_chapters(book, told, folder):
     return re.sub(rf'\b({names})\.ipynb:(\d+)', place, told)
 
 
-def _written(book, outputs):
+def _written(book, outputs, solved):
     """The notebooks for readers and the pages: twice, file name -> text."""
     numbers = marks.number(book)
     references = References(book.folder / 'references.bib')
     notebooks, pages = {}, {}
     for chapter in book.chapters:
         for page, files in enumerate((notebooks, pages)):
-            texts = _texts(chapter, numbers, references, page)
+            own = solved.get(chapter.name)
+            texts = _texts(chapter, numbers, references, page, own)
             made = _notebook(chapter, outputs[chapter.name], texts)
             files[f'{chapter.name}.ipynb'] = made
     texts = _texts(book.index, numbers, references, True)
@@ -162,10 +164,11 @@ def _written(book, outputs):
     return notebooks, pages
 
 
-def _texts(chapter, numbers, references, page):
-    """The texts of a chapter, and one more for what it cites.
+def _texts(chapter, numbers, references, page, own=None):
+    """The texts of a chapter, its own solutions in them, if there are any.
 
-    That is left out if the chapter says where the list is to stand.
+    There is one more for what it cites, which is left out if the chapter says
+    where the list is to stand.
     """
     cited = {}
 
@@ -178,6 +181,9 @@ def _texts(chapter, numbers, references, page):
         marks.write(chapter, cell, numbers, cite, page)
         for cell in chapter.text
     ]
+    if own:
+        sections = solutions.write(*own, numbers, cite, page)
+        texts = [solutions.fold(text, sections) for text in texts]
     listing = '\n'.join(
         f'- ({cited[key]})=\n  {text}' if page else f'- {text}'
         for text, key in references.listing(cited)
