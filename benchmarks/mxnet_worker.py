@@ -86,7 +86,7 @@ def main(loop, contestant, kind, shape, n, batch_size, num_examples, per_turn):
     conditional = kind == 'conditional'
     step = adversarial_step if contestant == 'plain' else None
     if contestant == 'bfloat16':
-        step = FusedStep(adversarial_step, 'bfloat16')
+        step = FusedStep(dtype='bfloat16')
     loop(
         given['net_D'],
         given['net_G'],

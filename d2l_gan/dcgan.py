@@ -4,13 +4,12 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 1245b1b460a49a1b.
+# Its text below this line has the SHA-256 0dbc753c0b6d37a5.
 
 import math
 import mxnet as mx
 from d2l_gan.checkpoint import inner_state, load_inner_state
 from d2l_gan.fused import FusedStep
-from d2l_gan.train import adversarial_step
 from mxnet import init, np
 from mxnet.gluon import nn
 
@@ -212,7 +211,7 @@ class AveragedStep:
             raise ValueError(f'decay is {decay}, but has to be in [0, 1)')
         self.net_avg, self.decay, self.num_steps = net_avg, decay, 0
         self.params = self.means = None  # of net_G, and of net_avg
-        self.step = step or FusedStep(otherwise=adversarial_step)
+        self.step = step or FusedStep()
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
         losses = self.step(X, Z, net_D, net_G, loss, trainer_D, trainer_G)

@@ -4,19 +4,18 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 f32f9470970170d8.
+# Its text below this line has the SHA-256 ab4cb6780571c3e6.
 
-import types
-from d2l_gan.train import update_D, update_G
-from mxnet import init, np
+from d2l_gan.fused import Game
+from mxnet import init
 from mxnet.gluon import nn
 
 __all__ = [
     'GroupedDense',
+    'MixtureGame',
     'MixtureLatent',
-    'RegularizedUpdate',
-    'ThresholdStep',
-    'alternate',
+    'ThresholdGame',
+    'Widening',
 ]
 
 
@@ -69,13 +68,32 @@ class MixtureLatent(nn.HybridBlock):
         return F.np.take(mu, i, axis=0) + F.np.take(sigma, i, axis=0) * Z
 
 
-class RegularizedUpdate:
-    """An `update_G` whose loss has a term against narrow components.
+class Widening(nn.HybridBlock):
+    """A term that pulls deviations towards 1: a 0 with a gradient.
 
-    The term is strength * mean((1 - sigma)**2), over all elements of sigma.
-    It is the regulariser of the DeLiGAN (Gurumurthy, Sarvadevabhatla and
-    Babu, 2017). Called and returning as `update_G`; the loss includes the
-    term.
+    Args:
+        mixture: a `MixtureLatent`.
+        strength: the weight of mean((1 - sigma)**2), whose gradient it has.
+
+    Taught in chapters/deligan.md, "Why Deviations Shrink".
+    """
+    def __init__(self, mixture, strength):
+        super().__init__()
+        self.sigma, self.strength = mixture.sigma, strength
+
+    def hybrid_forward(self, F, ones, sigma):
+        """Give the term, of shape (), on the device of `ones`."""
+        term = self.strength * ((1 - sigma) ** 2).mean()
+        # MXNet 1.9.1 has the operator for the arrays of old alone.
+        return term - F.BlockGrad(term.as_nd_ndarray()).as_np_ndarray()
+
+
+class MixtureGame(Game):
+    """The usual game, in which the generator pays for narrow components.
+
+    To its loss comes strength * mean((1 - sigma)**2), over all elements of
+    sigma, the regulariser of the DeLiGAN (Gurumurthy, Sarvadevabhatla and
+    Babu, 2017). The losses that are given are those without it.
 
     Args:
         mixture: the `MixtureLatent` that the generator begins with.
@@ -91,35 +109,12 @@ class RegularizedUpdate:
         if not strength >= 0:
             raise ValueError(f'strength is {strength}, but has to be at '
                              'least 0')
-        self.mixture, self.strength = mixture, strength
+        self.widening = Widening(mixture, strength)
 
-    def __call__(self, Z, net_D, net_G, loss, trainer_G):
-        def regularized(logits, labels):
-            sigma = self.mixture.sigma.data(logits.ctx)
-            # Every example pays, so that the mean over examples does
-            return (loss(logits, labels)
-                    + self.strength * ((1 - sigma) ** 2).mean())
-
-        return update_G(Z, net_D, net_G, regularized, trainer_G)
-
-
-def alternate(update_G):
-    """Make a step that is `adversarial_step` with another `update_G`.
-
-    Args:
-        update_G: called as `d2l_gan.train.update_G` is.
-
-    Returns:
-        function: trains both networks on a minibatch, the discriminator
-        first; called and returning as `adversarial_step`.
-
-    Taught in chapters/deligan.md, "Why Deviations Shrink".
-    """
-    def step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
-        return (update_D(X, Z, net_D, net_G, loss, trainer_D),
-                update_G(Z, net_D, net_G, loss, trainer_G))
-
-    return step
+    def loss_G(self, net_D, loss, X, fake_X, ones, zeros):
+        """Give what the generator minimises."""
+        # Every example pays, so that the mean over examples does
+        return loss(net_D(fake_X), ones) + self.widening(ones)
 
 
 class GroupedDense(nn.HybridBlock):
@@ -164,19 +159,18 @@ class GroupedDense(nn.HybridBlock):
         return F.npx.reshape(Y, (-1, units))
 
 
-class ThresholdStep:
-    """A step in which the generator's loss decides which network trains.
+class ThresholdGame(Game):
+    """A game in which the generator's loss decides which network trains.
 
     Five times with each minibatch: if the generator's mean loss is above
-    the threshold, the generator takes a step, else the discriminator. The
-    threshold moves so that neither is left behind. It is the schedule of the
-    code of the DeLiGAN (Gurumurthy, Sarvadevabhatla and Babu, 2017) for
-    points. Called and returning as `adversarial_step`, with the last losses
-    of the minibatch.
+    the threshold, the generator learns, else the discriminator. The threshold
+    moves so that neither is left behind. It is the schedule of the code of the
+    DeLiGAN (Gurumurthy, Sarvadevabhatla and Babu, 2017) for points. The losses
+    are the last ones of the minibatch.
 
     Args:
         minibatches_per_epoch: at least 1.
-        update_G: called as `d2l_gan.train.update_G` is.
+        game: whose losses the players have; the usual ones if `None`.
 
     Attributes:
         threshold: of the generator's loss; 1 at first.
@@ -189,30 +183,32 @@ class ThresholdStep:
 
     Taught in chapters/deligan.md, "A Loss That Decides Who Learns".
     """
-    def __init__(self, minibatches_per_epoch, update_G=update_G):
+    def __init__(self, minibatches_per_epoch, game=None):
         if minibatches_per_epoch < 1:
             raise ValueError('minibatches_per_epoch is '
                              f'{minibatches_per_epoch}, but has to be at '
                              'least 1')
         self.minibatches_per_epoch = minibatches_per_epoch
-        self.update_G = update_G
+        game = game or Game()
+        self.loss_D, self.loss_G = game.loss_D, game.loss_G
         self.threshold, self.floor, self.balance = 1.0, 0.73, 0
         self.num_minibatches = 0
 
-    def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
+    def play(self, step):
+        """Let the players look and learn, as `Game.play` does."""
         self.adjust()
-        ones, loss_D = np.ones((len(Z),), ctx=Z.ctx), None
+        loss_D = None
         for _ in range(5):
-            loss_G = loss(net_D(net_G(Z)), ones).sum()
-            if float(loss_G) > self.threshold * len(Z):
-                self.update_G(Z, net_D, net_G, loss, trainer_G)
+            loss_G = step.look_G()
+            if float(loss_G) > self.threshold * len(step.Z):
+                step.learn_G()
                 self.balance += 1
             else:
-                loss_D = update_D(X, Z, net_D, net_G, loss, trainer_D)
+                loss_D = step.look_D()
+                step.learn_D()
                 self.balance -= 1
-        if loss_D is None:  # wanted all the same, without a step
-            idle = types.SimpleNamespace(step=lambda batch_size: None)
-            loss_D = update_D(X, Z, net_D, net_G, loss, idle)
+        if loss_D is None:  # wanted all the same
+            loss_D = step.look_D()
         return loss_D, loss_G
 
     def state_dict(self):

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 4731022cda9bf166.
+# Its text below this line has the SHA-256 23393aab4d6d0ab4.
 
 import functools
 import json
@@ -23,6 +23,7 @@ __all__ = [
     'FusedStep',
     'Game',
     'LeanUpdate',
+    'PlainStep',
     'bind',
     'convert',
     'has_bfloat16',
@@ -37,19 +38,21 @@ __all__ = [
 
 
 class Game:
-    """What both players of `adversarial_step` want.
+    """The game of `adversarial_step`: what both players want, and when.
 
-    A game may be told in arrays or in symbols. The arguments are examples `X`
-    and `fake_X`, as many `ones` and `zeros`, and `net_D` and `loss` as in
-    `adversarial_step`; both methods give one loss an example.
+    What they want may be told in arrays or in symbols. The arguments of both
+    losses are examples `X` and `fake_X`, as many `ones` and `zeros`, and
+    `net_D` and `loss` as in `adversarial_step`; they give one loss an example.
+    The generator's may read parameters of the generator, too.
 
     Attributes:
         looks: how many minibatches `net_D` judges for `loss_D`, and how many
             for `loss_G`.
+        makes: how many minibatches `net_G` makes.
 
     Taught in chapters/performance.md, "One Graph Instead of Many Calls".
     """
-    looks = 2, 1
+    looks, makes = (2, 1), 1
 
     def loss_D(self, net_D, loss, X, fake_X, ones, zeros):
         """Give what the discriminator minimises."""
@@ -58,6 +61,69 @@ class Game:
     def loss_G(self, net_D, loss, X, fake_X, ones, zeros):
         """Give what the generator minimises."""
         return loss(net_D(fake_X), ones)
+
+    def play(self, step):
+        """Let the players look and learn.
+
+        Args:
+            step: theirs on a minibatch, such as a `PlainStep`.
+
+        Returns:
+            tuple: the losses of discriminator and generator, as of
+            `adversarial_step`.
+        """
+        loss_D = step.look_D()
+        step.learn_D()
+        loss_G = step.look_G()
+        step.learn_G()
+        return loss_D, loss_G
+
+
+class PlainStep:
+    """A step on a minibatch, for a `Game` to be played by plain calls.
+
+    Args:
+        game: a `Game`.
+        X, Z, net_D, net_G, loss, trainer_D, trainer_G: as in
+            `adversarial_step`.
+
+    Taught in chapters/performance.md, "One Graph Instead of Many Calls".
+    """
+    def __init__(self, game, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
+        self.game, self.X, self.Z, self.net_G = game, X, Z, net_G
+        self.others = net_D, loss
+        self.ones = np.ones((len(X),), ctx=X.ctx)
+        self.trainer_D, self.trainer_G = trainer_D, trainer_G
+
+    def draw(self, Z):
+        """Let the generator go on with other latent vectors."""
+        self.Z = Z
+
+    def look_D(self):
+        """Give the discriminator's loss, summed over the examples."""
+        with autograd.record():
+            fake_X = self.net_G(self.Z).detach()
+            self.loss_D = self.game.loss_D(*self.others, self.X, fake_X,
+                                           self.ones, self.ones - 1)
+        return self.loss_D.sum()
+
+    def learn_D(self):
+        """Update the discriminator, which has looked."""
+        self.loss_D.backward()
+        self.trainer_D.step(len(self.X))
+
+    def look_G(self):
+        """Give the generator's loss, summed over the examples."""
+        with autograd.record():
+            fake_X = self.net_G(self.Z)
+            self.loss_G = self.game.loss_G(*self.others, self.X, fake_X,
+                                           self.ones, self.ones - 1)
+        return self.loss_G.sum()
+
+    def learn_G(self):
+        """Update the generator, which has looked."""
+        self.loss_G.backward()
+        self.trainer_G.step(len(self.X))
 
 
 def trace_step(net_D, net_G, loss, game):
@@ -154,8 +220,8 @@ class LeanUpdate:
 
     A `gluon.Trainer` asks the same questions about every parameter in every
     step, and updates each by a call of its own. Here they are asked once, and
-    one call updates all parameters with at most two axes, which the first
-    step moves into one array. (Arrays that were taken from them by `data` and
+    one call updates all parameters with at most two axes, which `prepare`
+    moves into one array. (Arrays that were taken from them by `data` and
     `grad` before are theirs no more.) The optimizer's states and counters
     stay where the trainer has them, so that these steps and `trainer.step`
     can take turns. Where the optimizer is not Adam, or somebody else updates
@@ -167,23 +233,33 @@ class LeanUpdate:
     Taught in chapters/performance.md, "Updates without Detours".
     """
     def __init__(self, trainer):
-        self.trainer, self.states = trainer, None
+        self.trainer, self.states, self.is_lean = trainer, None, False
         # The small ones first
         self.params = dict(sorted(
             ((i, parameter) for i, parameter in enumerate(trainer._params)
              if parameter.grad_req != 'null'),
             key=lambda item: len(item[1].shape) > 2))
 
+    def prepare(self):
+        """Get ready for the first step, or for states that were loaded."""
+        trainer = self.trainer
+        if self.states is not trainer._updaters[0].states:
+            if not trainer._kv_initialized:
+                trainer._init_kvstore()
+            if trainer._params_to_init:
+                trainer._init_params()
+            self.states, self.is_lean = trainer._updaters[0].states, False
+            if self._is_adam():
+                self._collect()
+                self.is_lean = True
+
     def step(self, batch_size):
         """Update the parameters; called as `trainer.step` is."""
-        if self.states is not self.trainer._updaters[0].states:
-            # The first step makes the states, or they were loaded anew.
+        if not self.is_lean:
             for parameter in self.params.values():
                 for array in parameter.list_data():
                     array._fresh_grad = True
             self.trainer.step(batch_size)
-            if self._is_adam():
-                self._collect()
             return
         self._add_up()
         adam = self.trainer.optimizer
@@ -217,7 +293,12 @@ class LeanUpdate:
                         for parameter in self.params.values()))
 
     def _collect(self):
-        self.states = self.trainer._updaters[0].states
+        adam = self.trainer.optimizer
+        for i, parameter in self.params.items():
+            if i not in self.states:
+                self.states[i] = adam.create_state(i, parameter.data())
+                self.trainer._updaters[0].states_synced[i] = True
+                adam._index_update_count[i] = adam.begin_num_update
         self.apart = [
             [array.as_nd_ndarray() for array in (
                 *parameter.list_data(), *parameter.list_grad(),
@@ -377,7 +458,7 @@ def convert(pairs):
 
 
 class BoundStep:
-    """An adversarial step on minibatches of one shape.
+    """A step on minibatches of one shape, with the methods of a `PlainStep`.
 
     Args:
         symbols: what `trace_step` gives.
@@ -423,11 +504,14 @@ class BoundStep:
                 f'real examples of shape {X.shape}')
         self.slope = np.zeros_like(X)
         self.judge = bind(sym_loss_D, arrays, gradients_D, ctx)
-        self.teach = bind(sym_loss_G, arrays, {'fake_X': self.slope}, ctx)
-        self.one = np.ones((), ctx=ctx)
-        self.statistics = [array.as_nd_ndarray()
-                           for executor in (self.generate, self.judge)
-                           for array in executor.aux_arrays]
+        # The loss may lead to the generator's parameters past the fakes, too.
+        short = {name: np.zeros_like(gradients_G[name])
+                 for name in sym_loss_G.list_arguments()
+                 if name in gradients_G}
+        self.to_add = [(short[name], gradients_G[name]) for name in short]
+        self.teach = bind(sym_loss_G, arrays,
+                          {**short, 'fake_X': self.slope}, ctx)
+        self.one, self.made = np.ones((), ctx=ctx), False
         self.update_D, self.update_G = update_D, update_G
 
     def is_current(self):
@@ -436,31 +520,59 @@ class BoundStep:
         return all(parameter.data(ctx) is data
                    for parameter, data in self.data)
 
-    def __call__(self, X, Z):
-        """Take the step; gives the summed losses, as `adversarial_step`."""
-        X.copyto(self.X), Z.copyto(self.Z)
-        to_round_D, to_round_G = self.to_round
-        to_widen_D, to_widen_G = self.to_widen
-        convert(to_round_D + to_round_G)
-        self.generate.forward(is_train=True)
-        loss_D, = self.judge.forward(is_train=True)
-        # The executor will write to its output again; the caller's stays.
-        loss_D = loss_D.as_np_ndarray().copy()
+    def begin(self, X, Z):
+        """Take a minibatch."""
+        X.copyto(self.X)
+        self.draw(Z)
+
+    def draw(self, Z):
+        """Let the generator go on with other latent vectors."""
+        Z.copyto(self.Z)
+        self.made = False
+
+    def look_D(self):
+        """Give the discriminator's loss, summed over the examples."""
+        return self._look(self.judge)
+
+    def learn_D(self):
+        """Update the discriminator, which has looked."""
         self.judge.backward(self.one)
-        convert(to_widen_D)
-        self.update_D.step(len(X))
-        convert(to_round_D)
-        loss_G, = self.teach.forward(is_train=True)
-        loss_G = loss_G.as_np_ndarray().copy()
+        self._learn(self.update_D, self.to_widen[0], self.judge)
+
+    def look_G(self):
+        """Give the generator's loss, summed over the examples."""
+        return self._look(self.teach)
+
+    def learn_G(self):
+        """Update the generator, which has looked."""
         self.teach.backward(self.one)
         self.generate.backward(self.slope)
-        convert(to_widen_G)
-        for array in self.statistics:
-            # Executors move these without the engine's knowledge. A write that
-            # changes nothing lets everybody who reads them wait for that.
-            mx.nd.identity(array, out=array)
-        self.update_G.step(len(X))
-        return loss_D, loss_G
+        for part, gradient in self.to_add:
+            gradient += part
+        self._learn(self.update_G, self.to_widen[1], self.teach,
+                    self.generate)
+        self.made = False
+
+    def _look(self, executor):
+        to_round_D, to_round_G = self.to_round
+        if not self.made:
+            convert(to_round_G)
+            self.generate.forward(is_train=True)
+            self.made = True
+        convert(to_round_D)
+        loss, = executor.forward(is_train=True)
+        # The executor will write to its output again; the caller's stays.
+        return loss.as_np_ndarray().copy()
+
+    def _learn(self, update, to_widen, *executors):
+        convert(to_widen)
+        for executor in executors:
+            for array in executor.aux_arrays:
+                # Executors move these without the engine's knowledge. A write
+                # that changes nothing lets all who read them wait for that.
+                array = array.as_nd_ndarray()
+                mx.nd.identity(array, out=array)
+        update.step(len(self.X))
 
 
 @functools.cache
@@ -473,23 +585,26 @@ def warn_once(message):
 
 
 class FusedStep:
-    """An adversarial step without waste, to be handed to `train`.
+    """A step that plays a game without waste, to be handed to `train`.
 
-    It computes what `adversarial_step` does, but runs the generator once, and
-    computes no gradients that nobody needs. A generator's dropout is drawn
-    once for both updates. Its batch normalisation sees no difference: MXNet
-    moves the running statistics in the backward pass, which happens once in
-    either step.
+    It computes what `PlainStep`s do, but runs the generator once for both
+    players, and computes no gradients that nobody needs. A generator's dropout
+    is drawn once for both updates. Its batch normalisation sees no difference:
+    MXNet moves the running statistics in the backward pass, which happens once
+    in either step.
+
+    If the networks or the loss cannot be hybridized, or several devices share
+    out the minibatches, the steps are plain. A warning in the log says so,
+    once.
 
     Args:
-        otherwise: the step to take, called as `adversarial_step` is, if the
-            networks or the loss cannot be hybridized, or several devices
-            share out the minibatches. A warning in the log says so, once.
+        game: what both networks want, and when; that of `adversarial_step` if
+            `None`.
         dtype: 'float32', or 'bfloat16' for rounded products; see
             `round_products`. Then nothing else can be done in its place.
-        game: what both networks want; a `Game` if `None`.
 
     Raises:
+        TypeError: if `game` is no `Game`.
         ValueError: if there is no such type, or the processor or the networks
             do not allow it.
 
@@ -497,7 +612,10 @@ class FusedStep:
     """
     max_bound = 3
 
-    def __init__(self, otherwise, dtype='float32', game=None):
+    def __init__(self, game=None, dtype='float32'):
+        self.game, self.dtype = game or Game(), dtype
+        if not isinstance(self.game, Game):
+            raise TypeError(f'game is {game!r}, but has to be a Game')
         if dtype not in ('float32', 'bfloat16'):
             raise ValueError(f"dtype is {dtype!r}, but has to be 'float32' or "
                              "'bfloat16'")
@@ -505,19 +623,22 @@ class FusedStep:
             raise ValueError(
                 'this processor does not compute in bfloat16 (it has neither '
                 "avx512_bf16 nor amx_bf16): leave dtype at 'float32'")
-        self.otherwise, self.dtype = otherwise, dtype
-        self.game = game or Game()
         self.traced, self.updates, self.rounded = None, (), frozenset()
+        if hasattr(self.game, 'state_dict'):  # What it keeps, the step keeps
+            self.state_dict = self.game.state_dict
+            self.load_state_dict = self.game.load_state_dict
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):
         if self.traced != (net_D, net_G, loss):
             self._trace(X, Z, net_D, net_G, loss)
         if self.symbols is None:
-            return self.otherwise(X, Z, net_D, net_G, loss, trainer_D,
-                                  trainer_G)
+            return self.game.play(PlainStep(self.game, X, Z, net_D, net_G,
+                                            loss, trainer_D, trainer_G))
         trainers = [trainer_D, trainer_G]
         if [update.trainer for update in self.updates] != trainers:
             self.updates, self.bound = [*map(LeanUpdate, trainers)], {}
+        for update in self.updates:
+            update.prepare()  # This may move what is to be bound
         key = X.shape, Z.shape, X.ctx
         bound = self.bound.pop(key, None)
         if not (bound and bound.is_current()):
@@ -529,7 +650,8 @@ class FusedStep:
             bound = BoundStep(self.symbols, X, Z, net_D, net_G, *self.updates,
                               self.rounded)
         self.bound[key] = bound  # The one used last comes last
-        return bound(X, Z)
+        bound.begin(X, Z)
+        return self.game.play(bound)
 
     def _trace(self, X, Z, net_D, net_G, loss):
         self.traced, self.updates = (net_D, net_G, loss), ()

@@ -4,22 +4,21 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 d12b1ecaaf9ba702.
+# Its text below this line has the SHA-256 8cf31c38b2e61cb0.
 
 import math
 import pathlib
 from d2l_gan.animator import save_images
 from d2l_gan.checkpoint import inner_state, load_inner_state
-from d2l_gan.fused import FusedStep
-from d2l_gan.train import adversarial_step, update_D, update_G
+from d2l_gan.fused import FusedStep, Game
 from mxnet import init, np
 from mxnet.gluon import nn
 
 __all__ = [
     'RECIPES',
+    'FreshGame',
     'SavingStep',
     'ToImages',
-    'fresh_latent_step',
     'mlp_discriminator',
     'mlp_generator',
     'uniform_latent',
@@ -110,16 +109,24 @@ def uniform_latent(batch_size, latent_dim, ctx):
     return np.random.uniform(-1, 1, (batch_size, latent_dim), ctx=ctx)
 
 
-def fresh_latent_step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
-    """Take an `adversarial_step` with other latent vectors for the generator.
+class FreshGame(Game):
+    """The usual game, with other latent vectors for the generator's loss.
 
     They are drawn from N(0, I).
 
     Taught in chapters/mlp-gan.md, "Two Builders".
     """
-    fresh_Z = np.random.normal(0, 1, Z.shape, ctx=Z.ctx)
-    return (update_D(X, Z, net_D, net_G, loss, trainer_D),
-            update_G(fresh_Z, net_D, net_G, loss, trainer_G))
+    makes = 2
+
+    def play(self, step):
+        """Let the players look and learn, as `Game.play` does."""
+        fresh_Z = np.random.normal(0, 1, step.Z.shape, ctx=step.Z.ctx)
+        loss_D = step.look_D()
+        step.learn_D()
+        step.draw(fresh_Z)
+        loss_G = step.look_G()
+        step.learn_G()
+        return loss_D, loss_G
 
 
 RECIPES = {
@@ -137,11 +144,11 @@ RECIPES = {
                   'latent': uniform_latent,
                   'initializer': init.Xavier('gaussian', 'in', 2)}},
     'deep': {
-        'batch_size': 64,
+        'batch_size': 64, 'game': FreshGame(),
         'net_D': {'widths': (1024, 512, 256), 'leak': 0.2, 'dropout': 0.3},
         'net_G': {'widths': (256, 512, 1024), 'leak': 0.2},
         'train': {'lr_D': 3e-4, 'lr_G': 3e-4, 'latent_dim': 100,
-                  'beta1': 0.5, 'step': fresh_latent_step,
+                  'beta1': 0.5,
                   'initializer': init.Xavier('uniform', 'in', 1 / 3)}}}
 
 
@@ -166,7 +173,7 @@ class SavingStep:
         if every < 1:
             raise ValueError(f'every is {every}, but has to be at least 1')
         self.folder, self.every = pathlib.Path(folder), every
-        self.Z, self.step = Z, step or FusedStep(adversarial_step)
+        self.Z, self.step = Z, step or FusedStep()
         self.num_minibatches = 0
 
     def __call__(self, X, Z, net_D, net_G, loss, trainer_D, trainer_G):

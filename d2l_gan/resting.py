@@ -4,19 +4,17 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 dec4e0d44e320630.
+# Its text below this line has the SHA-256 cd2362beb0217a1c.
 
 import math
 from d2l_gan.checkpoint import inner_state, load_inner_state
 from d2l_gan.fused import FusedStep, Game
-from mxnet import autograd, np
 from mxnet.gluon import nn
 
 __all__ = [
     'FallingStep',
     'RestingGame',
     'Signs',
-    'plain_step',
     'resting_step',
 ]
 
@@ -102,35 +100,6 @@ class RestingGame(Game):
                              - self.logit(fake_X, *players))
 
 
-def plain_step(game):
-    """Make a step of plain functions out of a game.
-
-    Args:
-        game: a `Game`.
-
-    Returns:
-        function: trains both networks on a minibatch, the discriminator
-        first; called and returning as `adversarial_step`, which is
-        `plain_step(Game())`.
-
-    Taught in chapters/resting.md, "Another Game, the Same Loop".
-    """
-    def step(X, Z, net_D, net_G, loss, trainer_D, trainer_G):
-        ones = np.ones((len(X),), ctx=X.ctx)
-        with autograd.record():
-            loss_D = game.loss_D(net_D, loss, X, net_G(Z).detach(), ones,
-                                 ones - 1)
-        loss_D.backward()
-        trainer_D.step(len(X))
-        with autograd.record():
-            loss_G = game.loss_G(net_D, loss, X, net_G(Z), ones, ones - 1)
-        loss_G.backward()
-        trainer_G.step(len(X))
-        return loss_D.sum(), loss_G.sum()
-
-    return step
-
-
 def resting_step(gamma=0.1, dtype='float32', **settings):
     """Make a step that plays a `RestingGame`, to be handed to `train`.
 
@@ -146,8 +115,7 @@ def resting_step(gamma=0.1, dtype='float32', **settings):
 
     Taught in chapters/resting.md, "Another Game, the Same Loop".
     """
-    game = RestingGame(gamma, **settings)
-    return FusedStep(plain_step(game), dtype, game)
+    return FusedStep(RestingGame(gamma, **settings), dtype)
 
 
 class FallingStep:

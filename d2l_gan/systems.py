@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 9714b8fa23912578.
+# Its text below this line has the SHA-256 e8df34eb44440d43.
 
 import functools
 import inspect
@@ -30,7 +30,7 @@ from d2l_gan.dcgan import (
     tanh_discriminator,
     tanh_generator,
 )
-from d2l_gan.deligan import MixtureLatent, RegularizedUpdate, alternate
+from d2l_gan.deligan import MixtureGame, MixtureLatent
 from d2l_gan.evaluate import frechet_distance, moments
 from d2l_gan.fused import FusedStep, Game
 from d2l_gan.mlp import RECIPES, mlp_discriminator, mlp_generator
@@ -39,7 +39,6 @@ from d2l_gan.resting import resting_step
 from d2l_gan.support import checks
 from d2l_gan.train import (
     GAUSSIAN,
-    adversarial_step,
     draw_gaussian,
     normal_latent,
     set_seed,
@@ -88,7 +87,8 @@ def mlp_system(image_shape, num_classes, recipe, **changes):
     return {'net_D': mlp_discriminator(**recipe['net_D']),
             'net_G': mlp_generator(image_shape, **recipe['net_G']),
             'batch_size': recipe['batch_size'], 'num_minibatches': 1200,
-            **recipe['train'], **changes}
+            'step': FusedStep(recipe.get('game')), **recipe['train'],
+            **changes}
 
 
 DCGAN_SETTINGS = {'batch_size': 64, 'lr_D': 2e-4, 'lr_G': 2e-4, 'beta1': 0.5,
@@ -154,7 +154,7 @@ def deligan_system(image_shape, num_classes, latent_dim=30, **changes):
             'batch_size': 50, 'num_minibatches': 700, 'lr_D': 1e-3,
             'lr_G': 1e-3, 'latent_dim': latent_dim, 'beta1': 0.5,
             'initializer': init.Xavier('gaussian', 'in', 2),
-            'step': alternate(RegularizedUpdate(mixture, 1 / 3)), **changes}
+            'step': FusedStep(MixtureGame(mixture, 1 / 3)), **changes}
 
 
 IMAGE_SYSTEMS = {
@@ -308,7 +308,7 @@ class System:
         self.net_D, self.net_G, self.batch_size, self.num_minibatches = (
             self.settings.pop(key)
             for key in ('net_D', 'net_G', 'batch_size', 'num_minibatches'))
-        step = self.settings.get('step', FusedStep(adversarial_step))
+        step = self.settings.get('step', FusedStep())
         self.game = getattr(step, 'game', None)
         self.takes_orders = isinstance(self.net_G, ConditionalGenerator)
         self.generator = self.net_G
@@ -477,12 +477,14 @@ def step_work(net_D, net_G, X, Z, game):
     Taught in chapters/comparison.md, "The Same Work for Everyone".
     """
     fused = game is not None
-    looks_D, looks_G = (game or Game()).looks
-    work = (looks_D * count_work(net_D, X.shape, weights=True)
+    game = game or Game()
+    looks_D, looks_G = game.looks
+    makes = game.makes if fused else 2
+    return (looks_D * count_work(net_D, X.shape, weights=True)
             + count_work(net_D, X.shape, weights=not fused, inputs=True)
             + (looks_G - 1) * count_work(net_D, X.shape)
-            + count_work(net_G, Z.shape, weights=True))
-    return work if fused else work + count_work(net_G, Z.shape)
+            + count_work(net_G, Z.shape, weights=True)
+            + (makes - 1) * count_work(net_G, Z.shape))
 
 
 def train_system(name, work, images, labels=None, seed=0):

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 f7361deb19da92b5.
+# Its text below this line has the SHA-256 9b6c363f1c451ab5.
 
 from d2l_gan.fused import FusedStep
 from d2l_gan.run import Run, set_seed
@@ -177,7 +177,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data,
     run.initialize(initializer or init.Normal(0.02))
     trainer_D = run.adam(net_D, lr_D, beta1)
     trainer_G = run.adam(net_G, lr_G, beta1)
-    step = run.around(step or FusedStep(adversarial_step))
+    step = run.around(step or FusedStep())
     for epoch in run.epochs(num_epochs):
         for X in run.minibatches(data_iter):
             Z = latent(len(X), latent_dim, X.ctx)

@@ -16,8 +16,9 @@ from mxnet.gluon import nn
 
 from d2l_gan.data import load_images
 from d2l_gan.dcgan import dcgan_discriminator, dcgan_generator
-from d2l_gan.deligan import MixtureLatent, RegularizedUpdate, ThresholdStep
-from d2l_gan.mlp import fresh_latent_step, mlp_discriminator, mlp_generator
+from d2l_gan.deligan import MixtureGame, MixtureLatent, ThresholdGame
+from d2l_gan.fused import FusedStep
+from d2l_gan.mlp import FreshGame, mlp_discriminator, mlp_generator
 from d2l_gan.systems import gaussian_system
 from d2l_gan.train import train
 
@@ -41,7 +42,7 @@ def mlp():
     """One with dropout, and a step that draws random numbers."""
     net_D = mlp_discriminator((32,), leak=0.2, dropout=0.3)
     return net_D, mlp_generator((1, 8, 8), (32,)), digits(), {
-        'step': fresh_latent_step
+        'step': FusedStep(FreshGame())
     }  # fmt: skip
 
 
@@ -55,8 +56,8 @@ def deligan():
     """A latent mixture, its regulariser, and a step with a state."""
     mixture, net_G = MixtureLatent(5, 20), nn.HybridSequential()
     net_G.add(mixture, mlp_generator((1, 8, 8), (32,)))
-    step = ThresholdStep(3, RegularizedUpdate(mixture, 0.3))
-    return mlp_discriminator((32,)), net_G, digits(), {'step': step}
+    game = ThresholdGame(3, MixtureGame(mixture, 0.3))
+    return mlp_discriminator((32,)), net_G, digits(), {'step': FusedStep(game)}
 
 
 def digits():

@@ -136,11 +136,11 @@ def test_steps_around_steps_keep_their_states(tmp_path):
     """A film goes on where it was, and so does the step that it is of."""
 
     def film(folder, num_epochs):
-        *_, settings = small.deligan()
+        net_D, net_G, _, settings = small.deligan()
         step = SavingStep(
             folder / 'film', 2, np.zeros((2, 20)), settings['step']
         )
-        small.run('deligan', num_epochs, seed=1, step=step,
+        small.run('deligan', num_epochs, (net_D, net_G), seed=1, step=step,
                   checkpoint=folder / 'kept')  # fmt: skip
         return step
 
@@ -594,7 +594,7 @@ def test_other_networks_are_refused(tmp_path, nets, found):
 def test_other_settings_are_refused(tmp_path, setting, found, monkeypatch):
     monkeypatch.setattr('d2l_gan.fused.has_bfloat16', lambda: True)
     if 'dtype' in setting:
-        setting = {'step': FusedStep(adversarial_step, **setting)}
+        setting = {'step': FusedStep(**setting)}
     keep(tmp_path)
     message = refused(tmp_path, **setting)
     assert found in message and 'take another folder' in message

@@ -5,27 +5,21 @@ import math
 import mxnet as mx
 import numpy
 import pytest
+from matches import OnlyFused, plain_step
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 from small import same, weights
 
 from d2l_gan.deligan import (
     GroupedDense,
+    MixtureGame,
     MixtureLatent,
-    RegularizedUpdate,
-    ThresholdStep,
-    alternate,
+    ThresholdGame,
 )
 from d2l_gan.evaluate import moments
+from d2l_gan.fused import FusedStep
 from d2l_gan.mlp import mlp_discriminator, mlp_generator
-from d2l_gan.train import (
-    adversarial_step,
-    normal_latent,
-    set_seed,
-    train,
-    update_D,
-    update_G,
-)
+from d2l_gan.train import adversarial_step, normal_latent, set_seed, train
 
 npx.set_np()
 
@@ -163,26 +157,24 @@ def batch(n=6):
     return (np.array(A, 'float32') for A in rng.normal(size=(2, n, 2)))
 
 
-def test_the_regulariser_by_hand():
+@pytest.mark.parametrize('make', [plain_step, OnlyFused])
+def test_the_regulariser_by_hand(make):
     """One step of gradient descent, with the term and without."""
-    _, Z = batch()
     results = []
     for strength in (None, 0, 0.7):
-        net_D, net_G, loss, _, trainer_G = networks()
+        net_D, net_G, *rest = networks()
         net_G[0].sigma.set_data(np.array(SIGMA))
-        update = (
-            update_G
-            if strength is None
-            else RegularizedUpdate(net_G[0], strength)
-        )
-        L = float(update(Z, net_D, net_G, loss, trainer_G))
-        results.append((L, weights(net_G)))
+        if strength is None:
+            step = adversarial_step
+        else:
+            step = make(MixtureGame(net_G[0], strength))
+        losses = step(*batch(), net_D, net_G, *rest)
+        results.append(([float(L) for L in losses], weights(net_G)))
     (plain, after), (zero, after_zero), (strong, after_strong) = results
+    # The losses are given without the term.
     assert zero == pytest.approx(plain, rel=1e-6)
+    assert strong == pytest.approx(plain, rel=1e-6)
     sigma = numpy.array(SIGMA)
-    # Summed over the 6 examples
-    penalty = 6 * 0.7 * ((1 - sigma) ** 2).mean()
-    assert strong == pytest.approx(plain + penalty, rel=1e-5)
     # The gradient of the mean over 6 elements, times the learning rate
     moved = 0.1 * 0.7 * 2 * (1 - sigma) / 6
     for name, w, w_zero, w_strong in zip(
@@ -196,152 +188,147 @@ def test_the_regulariser_by_hand():
 @pytest.mark.parametrize('strength', [-0.1, math.nan])
 def test_a_regulariser_that_would_narrow(strength):
     with pytest.raises(ValueError, match=f'strength is {strength}'):
-        RegularizedUpdate(MixtureLatent(3, 2), strength)
+        MixtureGame(MixtureLatent(3, 2), strength)
 
 
 def test_the_discriminator_does_not_move_sigma():
-    X, Z = batch()
-    net_D, net_G, loss, trainer_D, _ = networks()
-    before = weights(net_G)
-    update_D(X, Z, net_D, net_G, loss, trainer_D)
-    assert same(before, weights(net_G))
+    class Half(MixtureGame):
+        def play(self, step):
+            step.look_D()
+            step.learn_D()
+            return ()
 
-
-def test_alternate_with_the_usual_update_is_the_usual_step():
-    results = []
-    for step in (adversarial_step, alternate(update_G)):
+    for make in (plain_step, OnlyFused):
         net_D, net_G, *rest = networks()
-        losses = step(*batch(), net_D, net_G, *rest)
-        results.append(([float(L) for L in losses], weights(net_D)))
-    assert results[0][0] == results[1][0]
-    assert same(results[0][1], results[1][1])
+        before = weights(net_G)
+        make(Half(net_G[0], 1))(*batch(), net_D, net_G, *rest)
+        assert same(before, weights(net_G))
 
 
 # The schedule
 
 
 class Fixed:
-    """Networks whose generator has the losses of a list, one a look."""
+    """A step in which the generator has the losses of a list, one a look."""
 
     def __init__(self, losses):
-        self.losses, self.moves = list(losses), ''
+        self.losses, self.moves, self.Z = list(losses), '', np.ones((4, 1))
 
-    def net_G(self, Z):
-        return Z
+    def look_G(self):
+        return np.array(4 * self.losses.pop(0))
 
-    def net_D(self, X):
-        return X
-
-    def loss(self, logits, labels):
-        return np.full(labels.shape, self.losses.pop(0))
-
-    def update_G(self, Z, net_D, net_G, loss, trainer_G):
-        self.moves += 'G'
-
-    def step(self, step):
-        ones = np.ones((4, 1))
-        return step(ones, ones, self.net_D, self.net_G, self.loss, None, None)
-
-
-def play(step, losses, monkeypatch):
-    """Take the steps that so many losses last for; gives who moved."""
-    fixed = Fixed(losses)
-    step.update_G = fixed.update_G
-
-    def fake_D(X, Z, net_D, net_G, loss, trainer_D):
-        if trainer_D is None:  # not the step that is none
-            fixed.moves += 'D'
+    def look_D(self):
         return np.array(7.0)
 
-    monkeypatch.setattr('d2l_gan.deligan.update_D', fake_D)
+    def learn_G(self):
+        self.moves += 'G'
+
+    def learn_D(self):
+        self.moves += 'D'
+
+
+def play(game, losses):
+    """Take the steps that so many losses last for; gives who moved."""
+    fixed = Fixed(losses)
     while fixed.losses:
-        loss_D, loss_G = fixed.step(step)
+        loss_D, loss_G = game.play(fixed)
     return fixed.moves, float(loss_D), float(loss_G)
 
 
-def test_the_loss_decides(monkeypatch):
-    step = ThresholdStep(8)
-    moves, loss_D, loss_G = play(step, [1.2, 0.9, 1.0, 1.1, 0.3], monkeypatch)
+def test_the_loss_decides():
+    game = ThresholdGame(8)
+    moves, loss_D, loss_G = play(game, [1.2, 0.9, 1.0, 1.1, 0.3])
     # The threshold is 1, and a loss of just that is not above it.
     assert moves == 'GDDGD'
     assert (loss_D, loss_G) == (7, pytest.approx(4 * 0.3))
-    assert step.balance == 2 - 3
-    assert step.threshold == 1
+    assert game.balance == 2 - 3
+    assert game.threshold == 1
 
 
-def test_both_losses_also_when_one_network_stood(monkeypatch):
-    moves, loss_D, loss_G = play(ThresholdStep(8), [2] * 5, monkeypatch)
+def test_both_losses_also_when_one_network_stood():
+    moves, loss_D, loss_G = play(ThresholdGame(8), [2] * 5)
     assert moves == 'GGGGG' and (loss_D, loss_G) == (7, 8)
-    moves, loss_D, loss_G = play(ThresholdStep(8), [0.5] * 5, monkeypatch)
+    moves, loss_D, loss_G = play(ThresholdGame(8), [0.5] * 5)
     assert moves == 'DDDDD' and (loss_D, loss_G) == (7, 2)
 
 
-def test_a_generator_that_learns_too_much_raises_the_threshold(monkeypatch):
-    step = ThresholdStep(8)
-    step.threshold = 0.95
+def test_a_generator_that_learns_too_much_raises_the_threshold():
+    game = ThresholdGame(8)
+    game.threshold = 0.95
     # 10 steps are not enough, 15 are: before the fourth minibatch
-    play(step, [2] * 10, monkeypatch)
-    assert (step.threshold, step.balance) == (0.95, 10)
-    play(step, [2] * 5, monkeypatch)
-    assert (step.threshold, step.balance) == (0.95, 15)
-    play(step, [2] * 5, monkeypatch)
-    assert step.threshold == pytest.approx(0.96)
-    assert step.balance == 5
+    play(game, [2] * 10)
+    assert (game.threshold, game.balance) == (0.95, 10)
+    play(game, [2] * 5)
+    assert (game.threshold, game.balance) == (0.95, 15)
+    play(game, [2] * 5)
+    assert game.threshold == pytest.approx(0.96)
+    assert game.balance == 5
     # Up to 1, and no further
-    play(step, [2] * 5 * 3 * 10, monkeypatch)
-    assert step.threshold == 1
+    play(game, [2] * 5 * 3 * 10)
+    assert game.threshold == 1
 
 
-def test_a_discriminator_that_learns_too_much_lowers_it(monkeypatch):
-    step = ThresholdStep(10_000)
-    play(step, [0.1] * 150, monkeypatch)
-    assert (step.threshold, step.balance) == (1, -150)
-    play(step, [0.1] * 5, monkeypatch)
-    assert (step.threshold, step.balance) == (1, -155)
-    play(step, [0.1] * 5, monkeypatch)
-    assert (step.threshold, step.balance) == (pytest.approx(0.999), -5)
+def test_a_discriminator_that_learns_too_much_lowers_it():
+    game = ThresholdGame(10_000)
+    play(game, [0.1] * 150)
+    assert (game.threshold, game.balance) == (1, -150)
+    play(game, [0.1] * 5)
+    assert (game.threshold, game.balance) == (1, -155)
+    play(game, [0.1] * 5)
+    assert (game.threshold, game.balance) == (pytest.approx(0.999), -5)
 
 
-def test_the_threshold_stops_at_its_floor_which_falls_with_the_epochs(
-    monkeypatch,
-):
-    step = ThresholdStep(2)
-    step.threshold, step.balance = 0.7305, -151
-    play(step, [0.1] * 5, monkeypatch)
-    assert (step.threshold, step.balance) == (0.73, -5)
+def test_the_threshold_stops_at_its_floor_which_falls_with_the_epochs():
+    game = ThresholdGame(2)
+    game.threshold, game.balance = 0.7305, -151
+    play(game, [0.1] * 5)
+    assert (game.threshold, game.balance) == (0.73, -5)
     # On the floor the balance is left to fall.
-    step.balance = -1000
-    play(step, [0.1] * 5, monkeypatch)
-    assert (step.threshold, step.floor, step.balance) == (0.73, 0.73, -1005)
+    game.balance = -1000
+    play(game, [0.1] * 5)
+    assert (game.threshold, game.floor, game.balance) == (0.73, 0.73, -1005)
     # The third minibatch begins an epoch.
-    play(step, [0.1] * 5, monkeypatch)
-    assert step.floor == pytest.approx(0.725)
-    assert (step.threshold, step.balance) == (pytest.approx(0.729), -5)
+    play(game, [0.1] * 5)
+    assert game.floor == pytest.approx(0.725)
+    assert (game.threshold, game.balance) == (pytest.approx(0.729), -5)
     for _ in range(20):
-        step.balance = -2000
-        play(step, [0.1] * 5, monkeypatch)
-    assert step.floor == 0.70 <= step.threshold
+        game.balance = -2000
+        play(game, [0.1] * 5)
+    assert game.floor == 0.70 <= game.threshold
 
 
+@pytest.mark.parametrize('make', [plain_step, OnlyFused])
 @pytest.mark.parametrize('adam', ['sgd', 'adam'])
-def test_exactly_one_network_moves_in_an_inner_step(adam):
+def test_exactly_one_network_moves_in_an_inner_step(adam, make):
     """With real networks, seen between the inner steps."""
     X, Z = batch()
-    net_D, net_G, loss, trainer_D, trainer_G = networks(0.3, adam)
+    net_D, net_G, loss, *trainers = networks(0.3, adam)
     seen, decisions = [], []
 
-    def watching(logits, labels):
-        values = loss(logits, labels)
-        if not autograd.is_recording():
-            seen.append((weights(net_D), weights(net_G)))
-            decisions.append(float(values.mean()) > step.threshold)
-        return values
+    class Watched(ThresholdGame):
+        def play(self, step):
+            look = step.look_G
 
-    step = ThresholdStep(8, RegularizedUpdate(net_G[0], 0.1))
+            def look_G():
+                # Without the term, from the networks themselves
+                expected = loss(net_D(net_G(Z)), np.ones(6)).mean()
+                seen.append((weights(net_D), weights(net_G)))
+                decisions.append(float(expected) > self.threshold)
+                found = look()
+                assert float(found) == pytest.approx(6 * float(expected))
+                return found
+
+            step.look_G = look_G
+            losses = super().play(step)
+            step.look_G = look
+            return losses
+
+    game = Watched(8, MixtureGame(net_G[0], 0.1))
     # So that both kinds of step occur
-    step.threshold = float(loss(net_D(net_G(Z)), np.ones(6)).mean())
+    game.threshold = float(loss(net_D(net_G(Z)), np.ones(6)).mean()) + 1e-3
+    step = make(game)
     for _ in range(4):
-        step(X, Z, net_D, net_G, watching, trainer_D, trainer_G)
+        step(X, Z, net_D, net_G, loss, *trainers)
     seen.append((weights(net_D), weights(net_G)))
     moved = ''
     for (D, G), (next_D, next_G), high in zip(seen, seen[1:], decisions):
@@ -353,7 +340,7 @@ def test_exactly_one_network_moves_in_an_inner_step(adam):
 
 def test_a_schedule_without_minibatches():
     with pytest.raises(ValueError, match='minibatches_per_epoch is 0'):
-        ThresholdStep(0)
+        ThresholdGame(0)
 
 
 # Layers side by side
@@ -431,7 +418,7 @@ def test_runs_side_by_side_are_those_that_one_would_train_apart():
             for net in nets
         ]  # fmt: skip
         # The mean over a run's own sigmas, and Adam takes no note of scale.
-        step = alternate(RegularizedUpdate(nets[1][0], 0.1))
+        step = FusedStep(MixtureGame(nets[1][0], 0.1))
         for x, z in zip(X[:, runs], Z[:, runs]):
             step(np.array(x).reshape(-1, 2), np.array(z).reshape(-1, 2),
                  *nets, LOSS, *trainers)  # fmt: skip
@@ -459,14 +446,13 @@ def test_both_modes_are_reached(threshold):
         for i in range(10)
     ]
     net_D, net_G = side_by_side(num_runs, 20, 32)
-    for net in (net_D, net_G):
-        net.hybridize(static_alloc=True, static_shape=True)
-    update = RegularizedUpdate(net_G[0], 0.01)
-    step = ThresholdStep(10, update) if threshold else alternate(update)
+    game = MixtureGame(net_G[0], 0.01)
+    if threshold:
+        game = ThresholdGame(10, game)
     history = train(
         net_D, net_G, batches, 25 if threshold else 60, 5e-3, 5e-3, 2,
         batches[0], beta1=0.5, initializer=init.Xavier('uniform', 'in', 3),
-        step=step, animator=False,
+        step=FusedStep(game), animator=False,
     )  # fmt: skip
     assert numpy.isfinite(history['loss_D'] + history['loss_G']).all()
     fakes = numpy.concatenate(
@@ -491,7 +477,7 @@ def test_a_mixture_before_a_generator_of_images():
     mixture, net_G = MixtureLatent(10, 3), nn.HybridSequential()
     net_G.add(mixture, mlp_generator((1, 4, 4), (8,)))
     net_G.hybridize()
-    step = alternate(RegularizedUpdate(mixture, 1))
+    step = FusedStep(MixtureGame(mixture, 1))
     arguments = (mlp_discriminator((8,)), net_G, [X[:30], X[30:]], 15, 1e-2,
                  1e-2, 3, X)  # fmt: skip
     # 40 images to be shown, 30 and 10 to learn from, 10 components

@@ -4,19 +4,20 @@ import mxnet as mx
 import numpy
 import PIL.Image
 import pytest
+from matches import Match, OnlyFused, assert_close
 from mxnet import autograd, gluon, init, np, npx
 
 from d2l_gan.animator import tile
 from d2l_gan.mlp import (
     RECIPES,
+    FreshGame,
     SavingStep,
     ToImages,
-    fresh_latent_step,
     mlp_discriminator,
     mlp_generator,
     uniform_latent,
 )
-from d2l_gan.train import normal_latent, train
+from d2l_gan.train import normal_latent, train, update_D, update_G
 
 npx.set_np()
 
@@ -115,27 +116,23 @@ def test_uniform_latents():
     assert abs(Z.mean()) < 0.03 and abs((Z**2).mean() - 1 / 3) < 0.02
 
 
-def step_networks():
-    net_D, net_G = gluon.nn.Dense(1), gluon.nn.Dense(2)
-    loss = gluon.loss.SigmoidBCELoss()
-    trainers = []
-    for net in (net_D, net_G):
-        net.initialize(init.Normal(0.5))
-        trainers.append(
-            gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
+def test_the_generator_learns_from_latents_of_its_own():
+    ours, oracle = Match('DCGAN, RGB'), Match('DCGAN, RGB')
+    net_D, net_G = oracle.nets
+    for _ in range(2):
+        mx.random.seed(3)
+        Z = np.random.normal(0, 1, oracle.Z.shape)
+        losses = [
+            float(update_D(oracle.X, oracle.Z, net_D, net_G, oracle.loss,
+                           oracle.trainers[0])),
+            float(update_G(Z, net_D, net_G, oracle.loss, oracle.trainers[1])),
+        ]  # fmt: skip
+        mx.random.seed(3)
+        assert ours.play(OnlyFused(FreshGame())) == pytest.approx(
+            losses, rel=1e-4
         )
-    return net_D, net_G, loss, *trainers
-
-
-def test_the_fresh_latents_are_others_of_the_same_shape():
-    rest = step_networks()
-    X, Z = np.ones((3, 2)), np.ones((3, 4))
-    seen = []
-    rest[1].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
-    fresh_latent_step(X, Z, *rest)
-    first, second = (z.asnumpy() for z in seen)
-    numpy.testing.assert_array_equal(first, Z.asnumpy())
-    assert second.shape == (3, 4) and (second != 1).all()
+    for trained in (True, False):
+        assert_close(ours.weights(trained), oracle.weights(trained), 1e-3)
 
 
 def test_grids_are_saved_and_the_step_is_taken(tmp_path):

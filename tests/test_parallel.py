@@ -169,7 +169,7 @@ def test_several_devices_compute_in_float32(monkeypatch):
     with pytest.raises(ValueError, match=r'in bfloat16, .*: several devices'):
         train(
             net_D, net_G, [points], 1, 0.02, 0.01, 5, points,
-            step=FusedStep(adversarial_step, 'bfloat16'),
+            step=FusedStep(dtype='bfloat16'),
             device=[mx.cpu(0), mx.cpu(1)], animator=False,
         )  # fmt: skip
 
@@ -274,7 +274,7 @@ SCRIPT = """
     results = {
         (name, type(step).__name__): first_steps(make, step, workers)
         for name, make in NETWORKS.items()
-        for step in (adversarial_step, FusedStep(otherwise=None))}
+        for step in (adversarial_step, FusedStep())}
     X = numpy.random.RandomState(0).normal(size=(41, 2)).astype('float32')
     net_D, net_G, _ = dense_networks()
     animator = Animator()

@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy
 import pytest
 import small
-from matches import SYSTEMS, Match
+from matches import SYSTEMS, Match, OnlyFused, plain_step
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
@@ -15,10 +15,9 @@ from d2l_gan.resting import (
     FallingStep,
     RestingGame,
     Signs,
-    plain_step,
     resting_step,
 )
-from d2l_gan.train import adversarial_step, set_seed
+from d2l_gan.train import set_seed
 
 npx.set_np()
 
@@ -34,10 +33,6 @@ def without_chance(**settings):
     game = RestingGame(**settings)
     game.signs = AllOnes()
     return game
-
-
-def refuse(*_):
-    raise AssertionError('the plain step was taken')
 
 
 def softplus(t):
@@ -109,15 +104,6 @@ def test_the_error_of_a_difference_falls_with_the_square_of_epsilon():
         assert float(value) == pytest.approx(8 + 6 * epsilon**2, rel=1e-5)
 
 
-def test_the_plain_step_of_the_usual_game_is_the_adversarial_step():
-    ours, oracle = Match(), Match()
-    for _ in range(3):
-        losses = ours.play(plain_step(Game()))
-        numpy.testing.assert_array_equal(losses, oracle.play(adversarial_step))
-    for a, b in zip(ours.weights(), oracle.weights()):
-        numpy.testing.assert_array_equal(a, b)
-
-
 @pytest.mark.parametrize('system', SYSTEMS)
 def test_fused_and_plain_steps_play_the_same_game(system):
     # A wide look, so that rounding is not divided by little
@@ -126,7 +112,7 @@ def test_fused_and_plain_steps_play_the_same_game(system):
     ours, oracle = (Match(system, optimizer='sgd') for _ in range(2))
     before = ours.weights()
     numpy.testing.assert_allclose(
-        ours.play(FusedStep(refuse, game=game)),
+        ours.play(OnlyFused(game)),
         oracle.play(plain_step(game)),
         rtol=1e-4,
     )
@@ -230,7 +216,7 @@ def test_a_run_goes_on_as_if_it_had_never_stopped(system, tmp_path):
 def test_several_devices_play_it_by_plain_steps():
     options = {'seed': 3, 'beta1': 0.0}
     game = without_chance()
-    step = FusedStep(plain_step(game), game=game)
+    step = FusedStep(game)
     alone = small.run('gaussian', step=step, **options)
     shared = small.run(
         'gaussian', step=step, device=[mx.cpu(0), mx.cpu(1)], **options
@@ -260,7 +246,7 @@ def test_one_number_against_one_number_comes_to_rest():
             for net, lr in ((net_D, 0.4 if name == 'usual' else 0.2),
                             (net_G, 0.2))
         ]  # fmt: skip
-        step = FusedStep(refuse, game=game)
+        step = OnlyFused(game)
         for _ in range(200):
             step(X, Z, net_D, net_G, loss, *trainers)
         theta = float(net_G[1].bias.data()), float(net_D.weight.data())

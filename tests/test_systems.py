@@ -9,6 +9,7 @@ from d2l_gan.conditional import draw_classes
 from d2l_gan.data import read_images
 from d2l_gan.evaluate import frechet_distance
 from d2l_gan.fused import Game
+from d2l_gan.mlp import FreshGame
 from d2l_gan.resting import RestingGame
 from d2l_gan.systems import (
     IMAGE_SYSTEMS,
@@ -136,6 +137,10 @@ def test_the_work_of_a_step_by_hand():
         # In the resting game, D: four times; then outputs for the real ones
         assert step_work(net_D, net_G, X, Z, RestingGame()) == n * (
             8 * conv + 12 * dense + 3 * (conv + dense) + 2 * transposed
+        )
+        # With fresh latents, G's outputs twice
+        assert step_work(net_D, net_G, X, Z, FreshGame()) == n * (
+            4 * conv + 6 * dense + 2 * (conv + dense) + 3 * transposed
         )
     with pytest.raises(ValueError, match=r'no minibatch of shape \(1, 5\)'):
         step_work(net_D, net_G, np.zeros((1, 5)), Z, Game())
