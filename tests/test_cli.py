@@ -484,7 +484,7 @@ def test_damaged_files(capsys):
     assert run('train gaussian --epochs 1 --out runs/good') == 0
     capsys.readouterr()
     assert_fails(
-        capsys, 'sample runs/god', 1, 'no run', 'did you mean runs/good?'
+        capsys, 'sample runs/god', 1, 'no run', "did you mean 'good'?"
     )
     path = pathlib.Path('runs/good/checkpoints/epoch-000001.npz')
     whole = path.read_bytes()

@@ -120,7 +120,7 @@ def _train(option):
     my/classes/cat/1.jpg; the conditional system needs them so.
     """
     # None where one is left out, as the other options are
-    flag = functools.partial(option, action='store_true', default=None)
+    switch = functools.partial(option, action='store_true', default=None)
     option('system', metavar='SYSTEM', help='a name that `d2l-gan list` shows')
     option(
         '--data',
@@ -140,12 +140,12 @@ def _train(option):
         help='make pictures square: cut out the middle, add white, or distort '
         'them (default: crop)',
     )
-    flag(
+    switch(
         '--mirror',
         help='mirror every other image at random, where left and right can '
         'change places',
     )
-    flag('--skip-damaged', help='go on without pictures that cannot be read')
+    switch('--skip-damaged', help='go on without pictures that cannot be read')
     option(
         '--epochs',
         dest='num_epochs',
@@ -188,7 +188,7 @@ def _train(option):
         help='where the run is kept; must not hold anything yet (default: '
         'runs/SYSTEM-SEED)',
     )
-    flag(
+    switch(
         '--resume',
         help='go on with the run in the folder, with its settings; --epochs '
         'can make it longer',
