@@ -61,6 +61,11 @@ def _parser(prog):
     told = 'what one cell may take'
     add_option(chapter, '--timeout', int, 'SECONDS', 600, told)
     chapter.set_defaults(run=_chapter)
+    told = 'write the notebooks without outputs, and run nothing'
+    notebooks = commands.add_parser('notebooks', help=told)
+    told = 'where to write to'
+    add_option(notebooks, '--build', path, 'DIR', path('_build'), told)
+    notebooks.set_defaults(run=_notebooks)
     return parser
 
 
@@ -74,6 +79,14 @@ def _export(book, check=False):
         print(f'wrote {path.parent.name}/{path.name}')
 
 
+def _notebooks(options):
+    from d2l_gan.book.render import write_notebooks
+
+    write_notebooks(read_book(options.chapters), options.build)
+    print(f'Open them: jupyter lab {options.build / "notebooks"}')
+    return 0
+
+
 def _chapter(options):
     # Here, since the library is exported without the tools of the book.
     from d2l_gan.book.claims import refute
@@ -85,9 +98,10 @@ def _chapter(options):
     _export(book)
     cache = options.build / 'cache'
     found = execute(book, cache, options.timeout, sys.stderr)
-    chapters, outputs, errors, run = [], {}, [], 0
+    chapters, outputs, seconds, errors, run = [], {}, {}, [], 0
     for chapter in book.chapters:
-        outputs[chapter.name], failed, cells = found[chapter.name]
+        name = chapter.name
+        outputs[name], failed, cells, seconds[name] = found[name]
         errors += [
             chapter.error(cell.line, f'"{cell.words}" is not true:\n{why}')
             for cell, why in failed.items()
@@ -101,7 +115,7 @@ def _chapter(options):
     for error in errors:
         print(f'with these data: {error}', file=sys.stderr)
     book = dataclasses.replace(book, chapters=chapters)
-    render(book, outputs, options.build, sys.stderr)
+    render(book, outputs, options.build, sys.stderr, seconds)
     num_claims = sum(len(chapter.claims) for chapter in chapters)
     print(
         f'{run} cells run, {num_claims - len(errors)} of {num_claims} claims '

@@ -68,7 +68,8 @@ def execute(book, cache, timeout=600, out=sys.stderr):
     Returns:
         dict: for the name of each chapter, a list of outputs (nbformat's, as
         dictionaries) for each code cell; a dict with what was found, for each
-        claim that does not hold; and the number of cells that were run.
+        claim that does not hold; the number of cells that were run; and the
+        seconds that all of them took when they were run last.
 
     Raises:
         BookError: if a cell raises, takes too long, or kills the kernel;
@@ -115,14 +116,17 @@ def _execute(book, chapter, cache, timeout, out, clients):
         if record['key'] == key:
             told = f'nothing changed, its {len(chapter.program)} cells'
             print(f'{chapter.name}: {told} need not run', file=out)
-            return *_sorted(chapter, record['outputs']), 0
+            outputs, seconds = record['outputs'], record['seconds']
+            return *_sorted(chapter, outputs), 0, seconds
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no record, or not one of ours: make it anew
-    outputs = []
+    outputs, start = [], time.perf_counter()
     if chapter.program:
         outputs = _run(book, chapter, timeout, out, clients)
-    write_text(path, json.dumps({'key': key, 'outputs': outputs}))
-    return *_sorted(chapter, outputs), len(chapter.program)
+    seconds = round(time.perf_counter() - start, 1)
+    record = {'key': key, 'outputs': outputs, 'seconds': seconds}
+    write_text(path, json.dumps(record))
+    return *_sorted(chapter, outputs), len(chapter.program), seconds
 
 
 def _data():
