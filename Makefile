@@ -20,10 +20,10 @@ TIMEOUT := 600
 
 PY := .venv/bin/python
 
-.PHONY: help chapter lib test quality bench film torch lint format lock venv clean
+.PHONY: help chapter notebooks lib test quality bench film torch lint format lock venv clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' \
 	    Makefile
 	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv,'
 	@echo 'MXNET=mxnet-cu117 a build of MXNet for GPUs, TORCH=python a Python'
@@ -32,6 +32,9 @@ help: ## list the targets
 
 chapter: venv ## run what changed in the chapters, make the pages
 	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT)
+
+notebooks: venv ## write the notebooks only, without outputs, and run nothing
+	@$(PY) -m d2l_gan.book notebooks
 
 lib: venv ## write d2l_gan/*.py from the chapters
 	@$(PY) -m d2l_gan.book lib
