@@ -23,7 +23,7 @@ SOLUTIONS := 1
 
 PY := .venv/bin/python
 
-.PHONY: help chapter solutions lib test quality bench film torch lint format lock venv clean
+.PHONY: help chapter solutions notebooks lib test quality bench film torch lint format lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' \
@@ -40,6 +40,9 @@ chapter: venv ## run what changed in the chapters, make the pages
 
 solutions: venv ## run what changed in the solutions of the exercises
 	@$(PY) -m d2l_gan.book solutions --timeout $(TIMEOUT)
+
+notebooks: venv ## write the notebooks only, without outputs, and run nothing
+	@$(PY) -m d2l_gan.book notebooks
 
 lib: venv ## write d2l_gan/*.py from the chapters
 	@$(PY) -m d2l_gan.book lib

@@ -62,9 +62,13 @@ def _parser(prog):
     told = 'run the solutions that changed'
     solutions = commands.add_parser('solutions', help=told)
     solutions.set_defaults(run=_solutions)
-    for command in (chapter, solutions):
+    told = 'write the notebooks without outputs, and run nothing'
+    notebooks = commands.add_parser('notebooks', help=told)
+    notebooks.set_defaults(run=_notebooks)
+    for command in (chapter, solutions, notebooks):
         told = 'where to write to'
         add_option(command, '--build', path, 'DIR', path('_build'), told)
+    for command in (chapter, solutions):
         told = 'what one cell may take'
         add_option(command, '--timeout', int, 'SECONDS', 600, told)
     return parser
@@ -80,6 +84,14 @@ def _export(book, check=False):
         print(f'wrote {path.parent.name}/{path.name}')
 
 
+def _notebooks(options):
+    from d2l_gan.book.render import write_notebooks
+
+    write_notebooks(read_book(options.chapters), options.build)
+    print(f'Open them: jupyter lab {options.build / "notebooks"}')
+    return 0
+
+
 def _chapter(options):
     # Here, since the library is exported without the tools of the book.
     from d2l_gan.book.claims import refute
@@ -90,15 +102,15 @@ def _chapter(options):
     book = read_book(options.chapters)
     _export(book)
     solutions = [] if options.no_solutions else read_solutions(book)
-    chapters, outputs = _run(book, options)
+    chapters, outputs, seconds = _run(book, options)
     solved = {}
     for solution in solutions:
         known = recall(book, solution, options.build / 'cache')
-        found, failed = known or (None, {})
+        found, failed, _ = known or (None, {}, 0)
         name = solution.name.partition('/')[2]
         solved[name] = refute(solution, failed), found
     book = dataclasses.replace(book, chapters=chapters)
-    render(book, outputs, options.build, sys.stderr, solved)
+    render(book, outputs, options.build, sys.stderr, solved, seconds)
     page = (options.build / 'html' / 'index.html').resolve()
     print(f'Open {page.as_uri()}  (notebooks: {options.build / "notebooks"})')
     return 0
@@ -114,7 +126,7 @@ def _solutions(options):
 
 
 def _run(book, options):
-    """Run what changed; gives the chapters, and outputs by their names.
+    """Run what changed; gives chapters, and outputs and seconds by name.
 
     Claims that do not hold are errors, if the data are those of the book.
     """
@@ -124,9 +136,10 @@ def _run(book, options):
     start = time.perf_counter()
     cache = options.build / 'cache'
     found = execute(book, cache, options.timeout, sys.stderr)
-    chapters, outputs, errors, run = [], {}, [], 0
+    chapters, outputs, seconds, errors, run = [], {}, {}, [], 0
     for chapter in book.chapters:
-        outputs[chapter.name], failed, cells = found[chapter.name]
+        name = chapter.name
+        outputs[name], failed, cells, seconds[name] = found[name]
         errors += [
             chapter.error(cell.line, f'"{cell.words}" is not true:\n{why}')
             for cell, why in failed.items()
@@ -144,7 +157,7 @@ def _run(book, options):
         f'{run} cells run, {num_claims - len(errors)} of {num_claims} claims '
         f'hold, {time.perf_counter() - start:.1f} s'
     )
-    return chapters, outputs
+    return chapters, outputs, seconds
 
 
 if __name__ == '__main__':

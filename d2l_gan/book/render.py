@@ -1,13 +1,18 @@
 """Makes the pages and the notebooks of a book from its chapters."""
 
+import base64
 import errno
 import functools
+import html
+import math
+import mimetypes
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
 
 import nbformat
 
@@ -17,13 +22,25 @@ from d2l_gan.book.read import BookError
 from d2l_gan.book.references import References
 from d2l_gan.support.files import drafted, write_text
 
-__all__ = ['render']
+__all__ = ['render', 'write_notebooks']
 
 HERE = pathlib.Path(__file__).parent
 FONTS = re.compile(r'<link rel="preload" as="font"[^>]*>\s*')
+IMAGE = re.compile(r'!\[([^]]*)\]\(([^)\s]+)\)')
+MOVING = 'alt="a moving picture"'  # of a film, in its HTML
+WORDS_PER_MINUTE = 200
+SETUP = """\
+# Where {package} is missing, this installs it from SOURCE, which may be any
+# folder, archive or address of it that pip takes. MXNet runs on Linux, and on
+# Intel Macs, with Python 3.9 to 3.12; Colab may have a newer one only.
+import importlib.util
+
+SOURCE = '{source}'
+if importlib.util.find_spec('{package}') is None:
+    %pip install $SOURCE"""
 
 
-def render(book, outputs, build, out=sys.stderr, solved=None):
+def render(book, outputs, build, out=sys.stderr, solved=None, seconds=None):
     """Write `build/html` and `build/notebooks`, unless nothing changed.
 
     Sphinx runs in a folder of its own, with warnings as errors. Only what came
@@ -36,14 +53,16 @@ def render(book, outputs, build, out=sys.stderr, solved=None):
         out: where progress is printed.
         solved: the name of a chapter -> its solutions, and their outputs as
             `solutions.write` has them.
+        seconds: the name of each chapter -> what its cells took, if known.
 
     Returns:
         bool: whether anything was rendered.
 
     Raises:
-        BookError: if Sphinx finds a fault, with its words.
+        BookError: if a picture has no words for those who do not see it, or
+            Sphinx finds a fault, with its words.
     """
-    notebooks, pages = _written(book, outputs, solved or {})
+    notebooks, pages = _written(book, outputs, solved or {}, seconds or {})
     key = _key(book, notebooks, pages)
     stamp = build / 'html' / '.key'
     made = [stamp, *(build / 'notebooks' / name for name in notebooks)]
@@ -55,17 +74,17 @@ def render(book, outputs, build, out=sys.stderr, solved=None):
     with drafted(build, is_folder=True) as draft:
         shutil.copytree(HERE / 'static', draft / 'source' / 'static')
         shutil.copy(HERE / 'conf.py', draft / 'source')
+        if (book.folder / 'img').is_dir():
+            shutil.copytree(book.folder / 'img', draft / 'source' / 'img')
         for folder, files in (('source', pages), ('notebooks', notebooks)):
-            if (book.folder / 'img').is_dir():
-                shutil.copytree(book.folder / 'img', draft / folder / 'img')
             for name, text in files.items():
                 write_text(draft / folder / name, text)
         _sphinx(book, draft)
         for page in (draft / 'html').rglob('*.html'):
             # The theme for Python 3.9 and 3.10 fetches fonts ahead, which
             # browsers refuse from file://. Its icons do without them.
-            html = page.read_text(encoding='utf-8')
-            page.write_text(FONTS.sub('', html), encoding='utf-8')
+            text = page.read_text(encoding='utf-8')
+            page.write_text(FONTS.sub('', text), encoding='utf-8')
         # The pages' download button gives the notebook for readers.
         for name, text in notebooks.items():
             write_text(draft / 'html' / '_sources' / name, text)
@@ -73,6 +92,20 @@ def render(book, outputs, build, out=sys.stderr, solved=None):
         _swap(draft / 'notebooks', build / 'notebooks')
         _swap(draft / 'html', build / 'html')
     return True
+
+
+def write_notebooks(book, build):
+    """Write `build/notebooks` without outputs, for who runs them.
+
+    Args:
+        book: a `Book`.
+        build: the folder to write to.
+    """
+    outputs = {x.name: [[] for _ in x.code] for x in book.chapters}
+    for name, text in _written(book, outputs, {}, {})[0].items():
+        write_text(build / 'notebooks' / name, text)
+    # The next pages bring notebooks with outputs.
+    (build / 'html' / '.key').unlink(missing_ok=True)
 
 
 def _key(book, *texts):
@@ -104,7 +137,9 @@ def _notebook(chapter, outputs, texts):
         if cell.kind == 'code':
             count, found = next(outputs)
             made = new.new_code_cell(cell.source, execution_count=count)
-            made.outputs = list(map(nbformat.from_dict, found))
+            made.outputs = [_spoken(chapter, cell, x) for x in found]
+            if cell.words:
+                made.metadata.mystnb = {'image': {'alt': cell.words}}
         else:
             made = new.new_markdown_cell(next(texts))
         made.id = f'cell-{i}'
@@ -114,7 +149,39 @@ def _notebook(chapter, outputs, texts):
     # Its lexer colors `%time` and `!ls`, too.
     language = {'name': 'python', 'pygments_lexer': 'ipython3'}
     metadata = {'kernelspec': kernel, 'language_info': language}
-    return nbformat.writes(new.new_notebook(cells=cells, metadata=metadata))
+    return new.new_notebook(cells=cells, metadata=metadata)
+
+
+def _spoken(chapter, cell, output):
+    """An output whose pictures say what they show."""
+    output = nbformat.from_dict(output)
+    data = output.get('data', {})
+    for kind in [x for x in data if x.startswith('image/')]:
+        if not cell.words:
+            told = 'this cell draws a picture: say what is to be seen in it, '
+            raise chapter.error(cell.line, f'{told}with a comment `#@alt ...`')
+        output.metadata[kind] = {'alt': cell.words}
+        if 'text/html' in data:
+            alt = f'alt="{html.escape(cell.words)}"'
+            data['text/html'] = data['text/html'].replace(MOVING, alt)
+    return output
+
+
+def _embedded(chapter, text):
+    """A text with the pictures that lie in files beside the chapter."""
+    addresses = {}
+
+    def embed(match):
+        name = match[2]
+        path = chapter.path.parent / urllib.parse.unquote(name)
+        if not path.is_file():
+            return match[0]
+        kind, _ = mimetypes.guess_type(path.name)
+        data = base64.b64encode(path.read_bytes()).decode()
+        addresses[name] = f'\n\n[{name}]: data:{kind};base64,{data}'
+        return f'![{match[1]}][{name}]'
+
+    return IMAGE.sub(embed, text) + ''.join(addresses.values())
 
 
 def _sphinx(book, draft):
@@ -148,7 +215,20 @@ def _in_chapters(book, told, folder):
     return re.sub(rf'\b({names})\.ipynb:(\d+)', place, told)
 
 
-def _written(book, outputs, solved):
+def _times(book, seconds):
+    """A table of the chapters: how long one reads, and how long they ran."""
+    rows = ['| | chapter | to read | to run |', '|--:|---|--:|--:|']
+    for i, chapter in enumerate(book.chapters, 1):
+        words = ' '.join(cell.source for cell in chapter.shown).split()
+        minutes = math.ceil(len(words) / WORDS_PER_MINUTE)
+        ran = seconds.get(chapter.name)
+        ran = '' if ran is None else f'{ran:.0f} s'
+        link = f'[{chapter.title}]({chapter.name}.ipynb)'
+        rows.append(f'| {i} | {link} | {minutes} min | {ran} |')
+    return '\n'.join(rows)
+
+
+def _written(book, outputs, solved, seconds):
     """The notebooks for readers and the pages: twice, file name -> text."""
     numbers = marks.number(book)
     references = References(book.folder / 'references.bib')
@@ -158,9 +238,15 @@ def _written(book, outputs, solved):
             own = solved.get(chapter.name)
             texts = _texts(chapter, numbers, references, page, own)
             made = _notebook(chapter, outputs[chapter.name], texts)
-            files[f'{chapter.name}.ipynb'] = made
-    texts = _texts(book.index, numbers, references, True)
-    pages['index.md'] = '\n\n'.join(texts)
+            if not page:
+                # From `_build/notebooks` the project is two folders above.
+                source = '../' * (2 + chapter.name.count('/'))
+                setup = SETUP.format(package=book.library.name, source=source)
+                made.cells.insert(0, nbformat.v4.new_code_cell(setup))
+                made.cells[0].id = 'setup'
+            files[f'{chapter.name}.ipynb'] = nbformat.writes(made)
+    texts = '\n\n'.join(_texts(book.index, numbers, references, True))
+    pages['index.md'] = texts.replace(marks.TIMES, _times(book, seconds))
     return notebooks, pages
 
 
@@ -184,6 +270,8 @@ def _texts(chapter, numbers, references, page, own=None):
     if own:
         sections = solutions.write(*own, numbers, cite, page)
         texts = [solutions.fold(text, sections) for text in texts]
+    if not page:
+        texts = [_embedded(chapter, text) for text in texts]
     listing = '\n'.join(
         f'- ({cited[key]})=\n  {text}' if page else f'- {text}'
         for text, key in references.listing(cited)
