@@ -20,10 +20,11 @@ TIMEOUT := 600
 
 PY := .venv/bin/python
 
-.PHONY: help chapter lib test quality bench film torch lint format lock venv clean
+.PHONY: help chapter slides lib test quality bench film torch lint \
+    format lock classroom venv clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' \
 	    Makefile
 	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv,'
 	@echo 'MXNET=mxnet-cu117 a build of MXNet for GPUs, TORCH=python a Python'
@@ -32,6 +33,9 @@ help: ## list the targets
 
 chapter: venv ## run what changed in the chapters, make the pages
 	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT)
+
+slides: classroom ## a deck of slides for each chapter
+	@$(PY) -m d2l_gan.book slides --timeout $(TIMEOUT)
 
 lib: venv ## write d2l_gan/*.py from the chapters
 	@$(PY) -m d2l_gan.book lib
@@ -64,6 +68,9 @@ lock: ## pin the newest versions that go together (needs uv)
 	        --extra book --extra test setup.py \
 	        --output-file requirements/python$$v.txt || exit 1; \
 	done
+
+classroom: venv # .venv-classroom, for slides and assignments
+	@sh requirements/classroom.sh
 
 venv: # .venv with the pinned packages; done again when the pins change
 	@sh requirements/install.sh

@@ -61,6 +61,15 @@ def _parser(prog):
     told = 'what one cell may take'
     add_option(chapter, '--timeout', int, 'SECONDS', 600, told)
     chapter.set_defaults(run=_chapter)
+    told = 'run what changed, and make a deck of slides of each chapter'
+    slides = commands.add_parser('slides', help=told)
+    told = 'where to write to'
+    add_option(slides, '--build', path, 'DIR', path('_build'), told)
+    told = 'what one cell may take'
+    add_option(slides, '--timeout', int, 'SECONDS', 600, told)
+    told = 'where reveal.js lies, at any depth'
+    add_option(slides, '--reveal', path, 'DIR', path('.venv-classroom'), told)
+    slides.set_defaults(run=_slides)
     return parser
 
 
@@ -109,6 +118,20 @@ def _chapter(options):
     )
     page = (options.build / 'html' / 'index.html').resolve()
     print(f'Open {page.as_uri()}  (notebooks: {options.build / "notebooks"})')
+    return 0
+
+
+def _slides(options):
+    from d2l_gan.book.execute import execute
+    from d2l_gan.book.slides import slides
+
+    book = read_book(options.chapters)
+    cache = options.build / 'cache'
+    found = execute(book, cache, options.timeout, sys.stderr)
+    outputs = {name: outputs for name, (outputs, *_) in found.items()}
+    slides(book, outputs, options.build, options.reveal)
+    page = (options.build / 'slides' / 'index.html').resolve()
+    print(f'Open {page.as_uri()}')
     return 0
 
 
