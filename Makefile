@@ -20,7 +20,7 @@ TIMEOUT := 600
 
 PY := .venv/bin/python
 
-.PHONY: help chapter slides lib test quality bench film torch lint \
+.PHONY: help chapter slides assignments lib test quality bench film torch lint \
     format lock classroom venv clean
 
 help: ## list the targets
@@ -36,6 +36,9 @@ chapter: venv ## run what changed in the chapters, make the pages
 
 slides: classroom ## a deck of slides for each chapter
 	@$(PY) -m d2l_gan.book slides --timeout $(TIMEOUT)
+
+assignments: classroom ## graded notebooks, for nbgrader, and proof that they work
+	@.venv-classroom/bin/python -m d2l_gan.book assignments
 
 lib: venv ## write d2l_gan/*.py from the chapters
 	@$(PY) -m d2l_gan.book lib

@@ -20,8 +20,9 @@ def main(arguments=None, prog='python -m d2l_gan.book'):
     except BookError as error:
         told, status = f'error: {error}', 1
     except ModuleNotFoundError as error:
+        extra = 'classroom' if error.name == 'nbgrader' else 'book'
         told = f'error: the book needs the package {error.name}, which is not '
-        told, status = f"{told}installed: pip install '.[book]'", 1
+        told, status = f"{told}installed: pip install '.[{extra}]'", 1
     except shutil.Error as error:  # a list of files that were not copied
         told, status = f'error: {error.args[0][0][2]}', 1
     except OSError as error:
@@ -70,6 +71,13 @@ def _parser(prog):
     told = 'where reveal.js lies, at any depth'
     add_option(slides, '--reveal', path, 'DIR', path('.venv-classroom'), told)
     slides.set_defaults(run=_slides)
+    told = 'make graded notebooks, and let nbgrader grade two answers to each'
+    graded = commands.add_parser('assignments', help=told)
+    told = 'the folder of their sources'
+    add_option(graded, '--sources', path, 'DIR', path('assignments'), told)
+    told = 'where to write to'
+    add_option(graded, '--build', path, 'DIR', path('_build'), told)
+    graded.set_defaults(run=_assignments)
     return parser
 
 
@@ -132,6 +140,13 @@ def _slides(options):
     slides(book, outputs, options.build, options.reveal)
     page = (options.build / 'slides' / 'index.html').resolve()
     print(f'Open {page.as_uri()}')
+    return 0
+
+
+def _assignments(options):
+    from d2l_gan.book.assignments import assignments
+
+    assignments(options.sources, options.build / 'assignments')
     return 0
 
 
