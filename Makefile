@@ -23,10 +23,11 @@ SOLUTIONS := 1
 
 PY := .venv/bin/python
 
-.PHONY: help chapter solutions notebooks lib test quality bench film torch lint format lock venv clean
+.PHONY: help chapter solutions notebooks slides assignments lib test quality \
+    bench film torch lint format lock classroom venv clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' \
 	    Makefile
 	@echo 'PYTHON=python3.x chooses the Python (3.9 to 3.12) of .venv,'
 	@echo 'MXNET=mxnet-cu117 a build of MXNet for GPUs, TORCH=python a Python'
@@ -43,6 +44,12 @@ solutions: venv ## run what changed in the solutions of the exercises
 
 notebooks: venv ## write the notebooks only, without outputs, and run nothing
 	@$(PY) -m d2l_gan.book notebooks
+
+slides: classroom ## a deck of slides for each chapter
+	@$(PY) -m d2l_gan.book slides --timeout $(TIMEOUT)
+
+assignments: classroom ## graded notebooks, for nbgrader, and proof that they work
+	@.venv-classroom/bin/python -m d2l_gan.book assignments
 
 lib: venv ## write d2l_gan/*.py from the chapters
 	@$(PY) -m d2l_gan.book lib
@@ -75,6 +82,9 @@ lock: ## pin the newest versions that go together (needs uv)
 	        --extra book --extra test setup.py \
 	        --output-file requirements/python$$v.txt || exit 1; \
 	done
+
+classroom: venv # .venv-classroom, for slides and assignments
+	@sh requirements/classroom.sh
 
 venv: # .venv with the pinned packages; done again when the pins change
 	@sh requirements/install.sh

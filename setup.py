@@ -57,6 +57,14 @@ setup(
             # A wheel with MathJax inside: the pages need no network.
             'sphinx-mathjax-offline==0.0.2',
         ],
+        # In an environment of its own, since what is installed beside the
+        # chapters counts as something that they depend on
+        'classroom': [
+            'nbgrader==0.9.6; python_version >= "3.11"',
+            'nbgrader==0.9.5; python_version < "3.11"',
+            # A wheel with reveal.js inside: the slides need no network.
+            'sphinx-revealjs==3.2.1',
+        ],
         'test': [
             'pytest',
             # Pinned here too, since another release may format otherwise.

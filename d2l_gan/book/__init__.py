@@ -8,6 +8,8 @@
     execute     the cells, in a kernel, with a cache
     references  the works that are cited
     render      pages by Sphinx, and notebooks to read
+    slides      a deck a chapter, by reveal.js
+    assignments graded notebooks, by nbgrader
 
 `python -m d2l_gan.book --help` is what the Makefile calls.
 """

@@ -20,8 +20,9 @@ def main(arguments=None, prog='python -m d2l_gan.book'):
     except BookError as error:
         told, status = f'error: {error}', 1
     except ModuleNotFoundError as error:
+        extra = 'classroom' if error.name == 'nbgrader' else 'book'
         told = f'error: the book needs the package {error.name}, which is not '
-        told, status = f"{told}installed: pip install '.[book]'", 1
+        told, status = f"{told}installed: pip install '.[{extra}]'", 1
     except shutil.Error as error:  # a list of files that were not copied
         told, status = f'error: {error.args[0][0][2]}', 1
     except OSError as error:
@@ -65,10 +66,20 @@ def _parser(prog):
     told = 'write the notebooks without outputs, and run nothing'
     notebooks = commands.add_parser('notebooks', help=told)
     notebooks.set_defaults(run=_notebooks)
-    for command in (chapter, solutions, notebooks):
+    told = 'run what changed, and make a deck of slides of each chapter'
+    slides = commands.add_parser('slides', help=told)
+    told = 'where reveal.js lies, at any depth'
+    add_option(slides, '--reveal', path, 'DIR', path('.venv-classroom'), told)
+    slides.set_defaults(run=_slides)
+    told = 'make graded notebooks, and let nbgrader grade two answers to each'
+    graded = commands.add_parser('assignments', help=told)
+    told = 'the folder of their sources'
+    add_option(graded, '--sources', path, 'DIR', path('assignments'), told)
+    graded.set_defaults(run=_assignments)
+    for command in (chapter, solutions, notebooks, slides, graded):
         told = 'where to write to'
         add_option(command, '--build', path, 'DIR', path('_build'), told)
-    for command in (chapter, solutions):
+    for command in (chapter, solutions, slides):
         told = 'what one cell may take'
         add_option(command, '--timeout', int, 'SECONDS', 600, told)
     return parser
@@ -158,6 +169,24 @@ def _run(book, options):
         f'hold, {time.perf_counter() - start:.1f} s'
     )
     return chapters, outputs, seconds
+
+
+def _slides(options):
+    from d2l_gan.book.slides import slides
+
+    book = read_book(options.chapters)
+    _, outputs, _ = _run(book, options)
+    slides(book, outputs, options.build, options.reveal)
+    page = (options.build / 'slides' / 'index.html').resolve()
+    print(f'Open {page.as_uri()}')
+    return 0
+
+
+def _assignments(options):
+    from d2l_gan.book.assignments import assignments
+
+    assignments(options.sources, options.build / 'assignments')
+    return 0
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 import importlib.metadata
 
 # MathJax out of a wheel: the pages ask the network for nothing.
-_mathjax = next(
+MATHJAX = next(
     file.locate()
     for file in importlib.metadata.files('sphinx-mathjax-offline')
     if file.name == 'tex-svg-full.js'
@@ -34,7 +34,7 @@ html_theme_options = {
     'home_page_in_toc': True,
     'show_toc_level': 2,
 }
-html_static_path = ['static', str(_mathjax)]
+html_static_path = ['static', str(MATHJAX)]
 html_css_files = ['book.css']
 html_js_files = ['fit.js']
 mathjax_path = 'tex-svg-full.js'

@@ -22,7 +22,7 @@ from d2l_gan.book.read import BookError
 from d2l_gan.book.references import References
 from d2l_gan.support.files import drafted, write_text
 
-__all__ = ['render', 'write_notebooks']
+__all__ = ['render', 'swap', 'write_notebooks']
 
 HERE = pathlib.Path(__file__).parent
 FONTS = re.compile(r'<link rel="preload" as="font"[^>]*>\s*')
@@ -89,8 +89,8 @@ def render(book, outputs, build, out=sys.stderr, solved=None, seconds=None):
         for name, text in notebooks.items():
             write_text(draft / 'html' / '_sources' / name, text)
         (draft / 'html' / '.key').write_text(key)
-        _swap(draft / 'notebooks', build / 'notebooks')
-        _swap(draft / 'html', build / 'html')
+        swap(draft / 'notebooks', build / 'notebooks')
+        swap(draft / 'html', build / 'html')
     return True
 
 
@@ -119,7 +119,7 @@ def _key(book, *texts):
     return digest(files, texts)
 
 
-def _swap(new, old):
+def swap(new, old):
     """Put a folder in the place of another, which is there until then."""
     if old.exists():
         old.rename(new.with_name(f'old-{old.name}'))
