@@ -97,12 +97,19 @@ def test_myst(book):
 def test_plain(book):
     text = written(book)
     assert text.startswith('# 1 The One\n')
-    assert 'See Figure 1.1, Table 1.1, (1.1), Section 1.1 and\nThe Two' in text
+    assert (
+        'See [Figure 1.1](#fig_a), [Table 1.1](#tab_a), [(1.1)](#eq_a), '
+        '[Section 1.1](#1.1-The-Two) and\n[The Two](#1.1-The-Two)' in text
+    )
     assert '<Doe.1999+Roe.2000 False one.md:5> after <Doe.1999 True' in text
-    assert '![A square, as in (1.1).](img/a.svg)' in text
-    assert '**Figure 1.1:** A *square*, as in (1.1).' in text
-    assert '$$\na^2 + b^2 = c^2. \\tag{1.1}\n$$' in text
-    assert '**Table 1.1:** A table of $x$.\n\n| a |' in text
+    assert (
+        '<a id="fig_a"></a>\n\n![A square, as in (1.1).](img/a.svg)\n\n'
+        '**Figure 1.1:** A *square*, as in [(1.1)](#eq_a).' in text
+    )
+    assert '<a id="eq_a"></a>\n\n$$\na^2 + b^2 = c^2. \\tag{1.1}\n$$' in text
+    assert (
+        '<a id="tab_a"></a>\n\n**Table 1.1:** A table of $x$.\n\n| a |' in text
+    )
     assert '## 1.1 The Two' in text
     assert ':label:' not in text.replace(':label:`sec_code`', '')
 
@@ -111,7 +118,8 @@ def test_a_reference_to_another_chapter_is_a_link(make_book):
     folder = make_book(
         '# One\n:label:`sec_one`\n',
         **{
-            'two.md': '# Two\n:label:`sec_t`\n\nSee :numref:`sec_one`.\n',
+            'two.md': '# Two, (b)?\n:label:`sec_t`\n\n'
+            'See :numref:`sec_one` and :numref:`sec_t`.\n',
             'index.md': '```toc\none\ntwo\n```\n',
         },
     )
@@ -120,7 +128,10 @@ def test_a_reference_to_another_chapter_is_a_link(make_book):
     text = marks.write(
         chapter, chapter.cells[0], marks.number(book), cite, False
     )
-    assert text.startswith('# 2 Two') and '[Chapter 1](one.ipynb)' in text
+    assert text == (
+        '# 2 Two, (b)?\n\nSee [Chapter 1](one.ipynb#1-One) and '
+        '[Chapter 2](#2-Two%2C-%28b%29%3F).'
+    )
 
 
 def test_links_go_from_folder_to_folder(make_book):
@@ -140,10 +151,12 @@ def test_links_go_from_folder_to_folder(make_book):
         for chapter in book.chapters[:2]
     )
     assert one.endswith(
-        'Chapter 1, [Chapter 2](a/b.ipynb) and [Chapter 3](a/c.ipynb).'
+        'See [Chapter 1](#1-One), [Chapter 2](a/b.ipynb#2-Two) and '
+        '[Chapter 3](a/c.ipynb#3-Three).'
     )
     assert two.endswith(
-        '[Chapter 1](../one.ipynb), Chapter 2 and [Chapter 3](c.ipynb).'
+        'See [Chapter 1](../one.ipynb#1-One), [Chapter 2](#2-Two) and '
+        '[Chapter 3](c.ipynb#3-Three).'
     )
 
 
@@ -178,7 +191,7 @@ def test_marks_are_taken_as_d2l_takes_them(make_book, form):
         assert not re.search(
             r':[a-z]*label:`|:cite:|\$\$ *:|\*\*\$|:width:`', text
         )
-        assert page or f'See {title or called}.' in text
+        assert page or f'See [{title or called}](#' in text
 
 
 def test_what_is_for_slides_is_only_there(make_book):
@@ -213,6 +226,7 @@ MISPLACED = {
         r'md:3: this caption .*no table',
     ),
     'contents': ('```toc\none\n```', r'md:3: only index\.md'),
+    'times': ('```times\n```', r'md:3: only index\.md'),
 }
 
 

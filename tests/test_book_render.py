@@ -1,15 +1,18 @@
+import base64
 import html
 import io
+import mimetypes
 import pathlib
 import re
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from d2l_gan.animator import film
 from d2l_gan.book import marks
 from d2l_gan.book.read import BookError, read_book
-from d2l_gan.book.render import render
+from d2l_gan.book.render import render, write_notebooks
 from d2l_gan.demo import demo
 from d2l_gan.train import GAUSSIAN
 
@@ -77,13 +80,15 @@ def test_page_and_notebook_say_the_same_numbers(make_book, tmp_path):
     )
     notebook = nbformat.read(tmp_path / 'build/notebooks/one.ipynb', 4)
     nbformat.validate(notebook)
-    first = notebook.cells[0].source
-    assert 'See Figure 1.2, Table 1.1, (1.2) and Section 1.1.1, as' in first
+    first = notebook.cells[1].source
+    assert (
+        'See [Figure 1.2](#fig_b), [Table 1.1](#tab_a), [(1.2)](#eq_b) and '
+        '[Section 1.1.1](#1.1.1-Deeper), as' in first
+    )
     assert 'Doe et al. (1999) did (Doe et al., 1999).' in first
-    assert notebook.cells[1].outputs == [OUTPUT]
-    assert '### 1.1.1 Deeper' in notebook.cells[2].source
+    assert notebook.cells[2].outputs == [OUTPUT]
+    assert '### 1.1.1 Deeper' in notebook.cells[3].source
     assert 'Richard Roe' in notebook.cells[-1].source
-    assert (tmp_path / 'build/notebooks/img/a.svg').exists()
     # The page's download is this notebook, not the one that Sphinx read.
     download = tmp_path / 'build/html/_sources/one.ipynb'
     assert download.read_text() == nbformat.writes(notebook)
@@ -115,7 +120,7 @@ def test_all_that_d2l_and_ipython_allow_is_rendered(make_book, tmp_path):
     assert 'alt="A: &quot;b&quot; #c."' in page and 'width: 70%' in page
     assert 'See Figure 1.1.' in words(tmp_path / 'build/html/index.html')
     notebook = nbformat.read(tmp_path / 'build/notebooks/one.ipynb', 4)
-    assert '(Schölkopf and Le Cun, n.d.)' in notebook.cells[0].source
+    assert '(Schölkopf and Le Cun, n.d.)' in notebook.cells[1].source
     assert 'The GAN book' in notebook.cells[-1].source.split('# 2 Works')[1]
 
 
@@ -133,13 +138,102 @@ def test_chapters_may_lie_in_folders(make_book, tmp_path):
     assert 'href="../b/one-1.html#sec-b"' in page
     notebook = nbformat.read(where / 'notebooks/a_part/one-1.ipynb', 4)
     nbformat.validate(notebook)
-    source = notebook.cells[0].source
-    (file,) = re.findall(r'!\[One.\]\((.*)\)', source)
-    assert (where / 'notebooks/a_part' / file).exists()
-    assert '[Chapter 2](../b/one-1.ipynb)' in notebook.cells[2].source
+    assert notebook.cells[0].source.count("SOURCE = '../../../'\n") == 1
+    assert '![One.][../img/a.svg]' in notebook.cells[1].source
+    assert '[Chapter 2](../b/one-1.ipynb#2-B)' in notebook.cells[3].source
     files['b/one-1.md'] += '\n![Gone.](img/a.svg)\n'
     with pytest.raises(BookError, match=r'/b/one-1\.md:\d+: .*b/img/a\.svg'):
         build(make_book('', **files), where)
+
+
+def test_a_notebook_travels_alone(make_book, tmp_path):
+    folder = make_book(
+        '# One\n\n![A.](img/a.svg)\n:label:`x`\n\nAs ![b](img/b.png) or '
+        '![c](http://x.invalid/a.png).\n\n```{.python .input}\nx = 1\n```\n',
+        **{'img/b.png': 'not looked at'},
+    )
+    write_notebooks(read_book(folder), tmp_path)
+    notebook = nbformat.read(tmp_path / 'notebooks/one.ipynb', 4)
+    setup, text, code = notebook.cells
+    assert '![A.][img/a.svg]' in text.source
+    assert '![b][img/b.png]' in text.source
+    assert '![c](http://x.invalid/a.png)' in text.source
+    for name in ('a.svg', 'b.png'):
+        kind, data = re.search(
+            rf'^\[img/{name}\]: data:(.*);base64,(.*)$', text.source, re.M
+        ).groups()
+        assert kind == mimetypes.guess_type(name)[0]
+        file = folder / 'img' / name
+        assert base64.b64decode(data) == file.read_bytes()
+    assert [x.name for x in (tmp_path / 'notebooks').iterdir()] == [
+        'one.ipynb'
+    ]
+    assert code.source == 'x = 1'
+
+    # Where the library is, nothing is installed; where it is not, pip runs.
+    class Shell:
+        def run_line_magic(self, *words):
+            ran.append(words)
+
+    setup = TransformerManager().transform_cell(setup.source)
+    for name, installed in (('lib', False), ('json', True)):
+        ran = []
+        exec(setup.replace("'lib'", repr(name)), {'get_ipython': Shell})
+        assert ran == ([] if installed else [('pip', 'install $SOURCE')])
+
+
+def test_notebooks_to_run_have_no_outputs(make_book, tmp_path):
+    stamp = tmp_path / 'html/.key'
+    stamp.parent.mkdir()
+    stamp.touch()
+    write_notebooks(read_book(make_book(CHAPTER)), tmp_path)
+    notebook = nbformat.read(tmp_path / 'notebooks/one.ipynb', 4)
+    nbformat.validate(notebook)
+    assert [x.outputs for x in notebook.cells if 'outputs' in x] == [[], []]
+    # Else `render` would think that the notebooks are still its own.
+    assert not stamp.exists()
+
+
+PIXEL = (
+    'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81y'
+    'tgAAAABJRU5ErkJggg=='
+)
+
+
+def test_pictures_say_what_they_show(make_book, tmp_path):
+    picture = {
+        'output_type': 'display_data',
+        'metadata': {},
+        'data': {'image/png': PIXEL, 'text/plain': '<Figure>'},
+    }
+    cell = '# One\n\n```{.python .input}\n#@save\n%s\ndraw()\n```\n'
+    words = '#@alt A "dot",\n#     it\'s grey.\n# no more'
+    assert build(make_book(cell % words), tmp_path / 'build', picture)
+    page = (tmp_path / 'build/html/one.html').read_text()
+    (image,) = re.findall('<img[^>]*_images/[^>]*>', page)
+    alt = re.search('alt="([^"]*)"', image)[1]
+    assert html.unescape(alt) == 'A "dot", it\'s grey.'
+    notebook = nbformat.read(tmp_path / 'build/notebooks/one.ipynb', 4)
+    made = notebook.cells[2]
+    assert made.source == '#@save\n# no more\ndraw()'
+    assert made.outputs[0].metadata == {
+        'image/png': {'alt': 'A "dot", it\'s grey.'}
+    }
+    with pytest.raises(BookError, match=r'one\.md:4: .*picture.*#@alt'):
+        build(make_book(cell % '# no words'), tmp_path / 'build', picture)
+
+
+def test_the_times_of_the_chapters(make_book, tmp_path):
+    index = '# Book\n\n```times\n```\n\n```toc\none\n```\n'
+    book = read_book(make_book('# One\n\n' + 'word ' * 398 + '\n\n'
+                               '```{.python .input}\nx = 1\n```\n',
+                               **{'index.md': index}))  # fmt: skip
+    render(book, {'one': [[]]}, tmp_path, io.StringIO(), {'one': 61.4})
+    page = (tmp_path / 'html/index.html').read_text()
+    text = re.sub(r'\s+', ' ', words(tmp_path / 'html/index.html'))
+    # 403 words: more than two minutes
+    assert '1 One 3 min 61 s' in text
+    assert re.search(r'href="one\.html"><span[^>]*>One<', page)
 
 
 def test_nothing_is_rendered_twice(make_book, tmp_path):
@@ -238,7 +332,7 @@ def test_what_is_to_be_played_with_plays_in_the_page(
     assert '<figcaption>the 1th</figcaption>' in tree
     assert 'G learns' in words_of(tree) and 'scripts may run' not in tree
     shown = nbformat.read(tmp_path / 'notebooks' / 'one.ipynb', 4)
-    assert shown.cells[1].outputs == [output]
+    assert shown.cells[2].outputs == [output]
 
 
 def without_theme(logged):

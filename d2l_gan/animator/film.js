@@ -33,7 +33,7 @@ for (const film of document.querySelectorAll('figure.film[data-film]')) {
   function show(i) {
     shown = i;
     img.src = pictures[i].src;
-    img.alt = caption.textContent = captions[i];
+    caption.textContent = captions[i];
     slider.value = i;
     slider.ariaValueText = captions[i];
   }

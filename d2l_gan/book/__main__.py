@@ -57,16 +57,21 @@ def _parser(prog):
     told = 'the same, then run what changed and render all'
     chapter = commands.add_parser('chapter', help=told)
     chapter.set_defaults(run=_chapter)
-    told = 'leave out the solutions of the exercises'
-    chapter.add_argument('--no-solutions', action='store_true', help=told)
     told = 'run the solutions that changed'
     solutions = commands.add_parser('solutions', help=told)
     solutions.set_defaults(run=_solutions)
     for command in (chapter, solutions):
-        told = 'where to write to'
-        add_option(command, '--build', path, 'DIR', path('_build'), told)
         told = 'what one cell may take'
         add_option(command, '--timeout', int, 'SECONDS', 600, told)
+    told = 'write the notebooks without outputs, and run nothing'
+    notebooks = commands.add_parser('notebooks', help=told)
+    notebooks.set_defaults(run=_notebooks)
+    for command in (chapter, solutions, notebooks):
+        told = 'where to write to'
+        add_option(command, '--build', path, 'DIR', path('_build'), told)
+    for command in (chapter, notebooks):
+        told = 'leave out the solutions of the exercises'
+        command.add_argument('--no-solutions', action='store_true', help=told)
     return parser
 
 
@@ -82,26 +87,48 @@ def _export(book, check=False):
 
 def _chapter(options):
     # Here, since the library is exported without the tools of the book.
-    from d2l_gan.book.claims import refute
-    from d2l_gan.book.execute import recall
     from d2l_gan.book.render import render
-    from d2l_gan.book.solutions import read_solutions
 
     book = read_book(options.chapters)
     _export(book)
-    solutions = [] if options.no_solutions else read_solutions(book)
-    chapters, outputs = _run(book, options)
+    _solved(book, options)  # what is wrong with them comes first
+    chapters, outputs, seconds = _run(book, options)
+    solved = _solved(book, options)
+    book = dataclasses.replace(book, chapters=chapters)
+    render(book, outputs, options.build, sys.stderr, solved, seconds)
+    page = (options.build / 'html' / 'index.html').resolve()
+    print(f'Open {page.as_uri()}, or run {_lab(options.build)}')
+    return 0
+
+
+def _notebooks(options):
+    from d2l_gan.book.render import write_notebooks
+
+    book = read_book(options.chapters)
+    write_notebooks(book, options.build, _solved(book, options))
+    print(f'Run {_lab(options.build)}')
+    return 0
+
+
+def _lab(build):
+    """The command that opens the notebooks."""
+    jupyter = pathlib.Path(sys.executable).with_name('jupyter')
+    return f'{os.path.relpath(jupyter)} lab {build / "notebooks"}'
+
+
+def _solved(book, options):
+    """The name of a chapter -> its solutions, and their outputs if known."""
+    from d2l_gan.book.claims import refute
+    from d2l_gan.book.execute import recall
+    from d2l_gan.book.solutions import read_solutions
+
     solved = {}
-    for solution in solutions:
+    for solution in [] if options.no_solutions else read_solutions(book):
         known = recall(book, solution, options.build / 'cache')
-        found, failed = known or (None, {})
+        found, failed, _ = known or (None, {}, 0)
         name = solution.name.partition('/')[2]
         solved[name] = refute(solution, failed), found
-    book = dataclasses.replace(book, chapters=chapters)
-    render(book, outputs, options.build, sys.stderr, solved)
-    page = (options.build / 'html' / 'index.html').resolve()
-    print(f'Open {page.as_uri()}  (notebooks: {options.build / "notebooks"})')
-    return 0
+    return solved
 
 
 def _solutions(options):
@@ -114,7 +141,7 @@ def _solutions(options):
 
 
 def _run(book, options):
-    """Run what changed; gives the chapters, and outputs by their names.
+    """Run what changed; gives the chapters, and outputs and seconds by name.
 
     Claims that do not hold are errors, if the data are those of the book.
     """
@@ -124,9 +151,10 @@ def _run(book, options):
     start = time.perf_counter()
     cache = options.build / 'cache'
     found = execute(book, cache, options.timeout, sys.stderr)
-    chapters, outputs, errors, run = [], {}, [], 0
+    chapters, outputs, seconds, errors, run = [], {}, {}, [], 0
     for chapter in book.chapters:
-        outputs[chapter.name], failed, cells = found[chapter.name]
+        name = chapter.name
+        outputs[name], failed, seconds[name], cells = found[name]
         errors += [
             chapter.error(cell.line, f'"{cell.words}" is not true:\n{why}')
             for cell, why in failed.items()
@@ -144,7 +172,7 @@ def _run(book, options):
         f'{run} cells run, {num_claims - len(errors)} of {num_claims} claims '
         f'hold, {time.perf_counter() - start:.1f} s'
     )
-    return chapters, outputs
+    return chapters, outputs, seconds
 
 
 if __name__ == '__main__':

@@ -68,7 +68,8 @@ def execute(book, cache, timeout=600, out=sys.stderr):
     Returns:
         dict: for the name of each chapter, a list of outputs (nbformat's, as
         dictionaries) for each code cell; a dict with what was found, for each
-        claim that does not hold; and the number of cells that were run.
+        claim that does not hold; the seconds that all cells took when they
+        were run last; and the number of cells that were run now.
 
     Raises:
         BookError: if a cell raises, takes too long, or kills the kernel;
@@ -115,11 +116,13 @@ def _execute(book, chapter, cache, timeout, out, clients):
         return *known, 0
     # What is edited while they run makes them run again.
     key, outputs = cache_key(book, chapter), []
+    start = time.perf_counter()
     if chapter.program:
         outputs = _run(book, chapter, timeout, out, clients)
-    record = json.dumps({'key': key, 'outputs': outputs})
-    write_text(_record(chapter, cache), record)
-    return *_sorted(chapter, outputs), len(chapter.program)
+    seconds = time.perf_counter() - start
+    record = {'key': key, 'outputs': outputs, 'seconds': seconds}
+    write_text(_record(chapter, cache), json.dumps(record))
+    return *_sorted(chapter, outputs), seconds, len(chapter.program)
 
 
 def recall(book, chapter, cache):
@@ -130,13 +133,13 @@ def recall(book, chapter, cache):
         chapter: of the book, or its solutions.
 
     Returns:
-        tuple: the outputs of the code cells, and what was found for each claim
-        that does not hold.
+        tuple: the outputs of the code cells; what was found for each claim
+        that does not hold; and the seconds that all cells took.
     """
     try:
         record = json.loads(_record(chapter, cache).read_text('utf-8'))
         if record['key'] == cache_key(book, chapter):
-            return _sorted(chapter, record['outputs'])
+            return *_sorted(chapter, record['outputs']), record['seconds']
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no record, or not one of ours: make it anew
     return None

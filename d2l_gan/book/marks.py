@@ -14,9 +14,10 @@ from os.path import dirname, relpath
 
 from d2l_gan.book.markdown import INLINE_MARKS, parse
 
-__all__ = ['REFERENCES', 'Numbers', 'number', 'write']
+__all__ = ['REFERENCES', 'TIMES', 'Numbers', 'number', 'write']
 
 REFERENCES = '\0references\0'  # stands where the list of works is to stand
+TIMES = '\0times\0'  # and where the chapters' times are
 CODE = (
     r'(?P<code>(?P<ticks>`+)(?!`)(?:(?!\n\s*\n).)+?(?<!`)(?P=ticks)(?!`)'
     r'|<!--.*?-->)|'
@@ -217,12 +218,16 @@ def write(chapter, cell, numbers, cite, page):
         if target not in numbers.text:
             told = f':{role}:`{target}` refers to a label that stands nowhere'
             raise chapter.error(line, f'{told} in the book')
-        title = numbers.title.get(target) if role == 'ref' else None
-        text, name = title or numbers.text[target], numbers.page[target]
+        title, called = numbers.title.get(target), numbers.text[target]
+        text = title if title and role == 'ref' else called
         if page:
             return f'[{text}](<#{target}>)'
+        name, place = numbers.page[target], target
+        if title:  # Jupyter has places of its own at sections.
+            place = f'{called.split()[1]} {title}'.replace(' ', '-')
         file = relpath(f'{name}.ipynb', dirname(chapter.name))
-        return text if name == chapter.name else f'[{text}]({file})'
+        file = '' if name == chapter.name else file
+        return f'[{text}]({file}#{urllib.parse.quote(place)})'
 
     def inline(text, first):
         def on_match(match):
@@ -234,7 +239,8 @@ def write(chapter, cell, numbers, cite, page):
     def on_block(block, own):
         label, text = block.label, inline(block.text, block.first)
         called = numbers.text.get(label)
-        target = f'({label})=\n' if page and label else ''
+        place = f'({label})=\n' if page else f'<a id="{label}"></a>\n\n'
+        target = place if label and (page or block.kind != 'Section') else ''
         if block.kind == 'References':
             return REFERENCES
         if block.kind == 'Code':
@@ -246,7 +252,7 @@ def write(chapter, cell, numbers, cite, page):
             tag = rf'\tag{{{called[1:-1]}}}' if called else ''
             if not (tag and page):
                 text = f'{block.text} {tag}'.strip()
-                return f'$$\n{text}\n$$'
+                return f'{target}$$\n{text}\n$$'
             # Sphinx would put the number within what it splits into lines.
             text = f'\\begin{{split}}\n{block.text}\n\\end{{split}}{tag}'
             return f'{target}\\begin{{equation*}}{text}\\end{{equation*}}'
@@ -255,17 +261,19 @@ def write(chapter, cell, numbers, cite, page):
             rows = inline('\n'.join(block.body), block.first)
             if page and text:
                 return _directive('table', text, {'name': label}, rows)
-            return f'{text}\n\n{rows}' if text else rows
+            return target + (f'{text}\n\n{rows}' if text else rows)
         alt = _spoken(block.text, numbers)
         if not page:
-            return f'![{alt}]({block.body})\n\n{text}'
+            return f'{target}![{alt}]({block.body})\n\n{text}'
         options = {'name': label, **block.sizes, 'align': 'center', 'alt': alt}
         file = urllib.parse.unquote(block.body)
         return _directive('figure', file, options, text)
 
     def on_fence(block, own):
-        if block.text == 'toc' and not page:
+        if block.text in ('toc', 'times') and not page:
             raise chapter.error(block.line, 'only index.md lists chapters')
+        if block.text == 'times':
+            return TIMES
         if block.text in FENCES and page:
             own = re.sub(r'\n\s*:numbered:.*|[ \t]+$', '', own, flags=re.M)
             return own.replace(block.text, FENCES[block.text], 1)

@@ -13,6 +13,8 @@ __all__ = ['Book', 'BookError', 'Cell', 'Chapter', 'read_book', 'read_chapter']
 CODE = re.compile(r'{(?=[^}]*\.python\b)[^}]*\.input\b')
 TAB = re.compile(r'^\s*(?:#\s*@tab|%%tab)\s+([\w, ]+)', re.M)
 SELECTED = re.compile(r'\s*if\b.*\btab\.selected\(')
+ALT = re.compile(r'# *@alt\b[ :]*(.*)')
+MORE = re.compile(r'# {2,}(.*)')
 
 
 class BookError(Exception):
@@ -26,7 +28,8 @@ class Cell:
     `lines` are the numbers that the lines of `source` have in the file,
     counted from 1: what stands there for another framework is left out here.
     (A claim's begin with that of its mark, which is no part of its source.)
-    `words` are those that a claim is about.
+    `words` are those that a claim is about, and those that say what is to be
+    seen in the pictures that code draws.
     """
 
     kind: str
@@ -168,7 +171,8 @@ def read_chapter(path, name=None):
 
     Code stands in fences ```` ```{.python .input} ````. Cells, blocks and
     branches (`if tab.selected('pytorch'):`) for another framework's tab than
-    `mxnet` or `all` are left out, as d2l's own tools do.
+    `mxnet` or `all` are left out, as d2l's own tools do. So is a comment
+    `#@alt WORDS` with the lines that go on with it (`#    MORE WORDS`).
 
     Args:
         path: a markdown file.
@@ -228,17 +232,30 @@ def _ours(tabs):
 
 def _cell(kind, lines):
     """A list of the one cell of these lines; empty if it is, or not ours."""
-    text = '\n'.join(line for _, line in lines)
+    text, words = '\n'.join(line for _, line in lines), ''
     if kind == 'code':
         tab = TAB.search(text)
         if '%load_ext d2lbook.tab' in text or (tab and not _ours(tab[1])):
             return []
-        lines = _selected(lines)
+        lines, words = _described(_selected(lines))
     filled = [i for i, (_, line) in enumerate(lines) if line.strip()]
     if not filled:
         return []
     numbers, lines = zip(*lines[filled[0] : filled[-1] + 1])
-    return [Cell(kind, '\n'.join(lines).rstrip(), numbers)]
+    return [Cell(kind, '\n'.join(lines).rstrip(), numbers, words)]
+
+
+def _described(lines):
+    """The lines of code without its `#@alt`, and the words of that."""
+    words, kept, begun = [], [], False
+    for number, line in lines:
+        match = ALT.match(line) or (begun and MORE.match(line))
+        begun = bool(match)
+        if match:
+            words.append(match[1].strip())
+        else:
+            kept.append((number, line))
+    return kept, ' '.join(words)
 
 
 def _selected(lines):

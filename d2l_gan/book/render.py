@@ -1,7 +1,9 @@
 """Makes the pages and the notebooks of a book from its chapters."""
 
+import dataclasses
 import errno
 import functools
+import math
 import os
 import pathlib
 import re
@@ -11,19 +13,31 @@ import sys
 
 import nbformat
 
-from d2l_gan.book import marks, solutions
+from d2l_gan.book import claims, marks, solutions
 from d2l_gan.book.imports import digest
+from d2l_gan.book.pictures import described, embedded
 from d2l_gan.book.read import BookError
 from d2l_gan.book.references import References
 from d2l_gan.support.files import drafted, write_text
 
-__all__ = ['render']
+__all__ = ['render', 'write_notebooks']
 
 HERE = pathlib.Path(__file__).parent
 FONTS = re.compile(r'<link rel="preload" as="font"[^>]*>\s*')
+WORDS_PER_MINUTE = 200
+SETUP = """\
+# Where {package} is missing, this installs it from SOURCE: any folder, archive
+# or address of it that pip takes. It needs Linux and Python 3.9 to 3.12. The
+# Python of Colab is newer: choose an older runtime there, if it has one.
+import importlib.util
+
+SOURCE = '{source}'
+if importlib.util.find_spec('{package}') is None:
+    %pip install $SOURCE
+    raise SystemExit('Now restart the kernel, and run all cells.')"""
 
 
-def render(book, outputs, build, out=sys.stderr, solved=None):
+def render(book, outputs, build, out=sys.stderr, solved=None, seconds=None):
     """Write `build/html` and `build/notebooks`, unless nothing changed.
 
     Sphinx runs in a folder of its own, with warnings as errors. Only what came
@@ -36,14 +50,16 @@ def render(book, outputs, build, out=sys.stderr, solved=None):
         out: where progress is printed.
         solved: the name of a chapter -> its solutions, and their outputs as
             `solutions.write` has them.
+        seconds: the name of a chapter -> what its cells took, if known.
 
     Returns:
         bool: whether anything was rendered.
 
     Raises:
-        BookError: if Sphinx finds a fault, with its words.
+        BookError: if a picture has no words for those who do not see it, or
+            Sphinx finds a fault, with its words.
     """
-    notebooks, pages = _written(book, outputs, solved or {})
+    notebooks, pages = _written(book, outputs, solved or {}, seconds or {})
     key = _key(book, notebooks, pages)
     stamp = build / 'html' / '.key'
     made = [stamp, *(build / 'notebooks' / name for name in notebooks)]
@@ -55,9 +71,9 @@ def render(book, outputs, build, out=sys.stderr, solved=None):
     with drafted(build, is_folder=True) as draft:
         shutil.copytree(HERE / 'static', draft / 'source' / 'static')
         shutil.copy(HERE / 'conf.py', draft / 'source')
+        if (book.folder / 'img').is_dir():
+            shutil.copytree(book.folder / 'img', draft / 'source' / 'img')
         for folder, files in (('source', pages), ('notebooks', notebooks)):
-            if (book.folder / 'img').is_dir():
-                shutil.copytree(book.folder / 'img', draft / folder / 'img')
             for name, text in files.items():
                 write_text(draft / folder / name, text)
         _sphinx(book, draft)
@@ -73,6 +89,27 @@ def render(book, outputs, build, out=sys.stderr, solved=None):
         _swap(draft / 'notebooks', build / 'notebooks')
         _swap(draft / 'html', build / 'html')
     return True
+
+
+def write_notebooks(book, build, solved=None):
+    """Write `build/notebooks` without outputs, for who runs them.
+
+    Args:
+        book, build, solved: as `render` has them.
+    """
+    chapters, outputs = [], {}
+    for chapter in book.chapters:
+        outputs[chapter.name] = [[] for _ in chapter.code]
+        cells = [
+            dataclasses.replace(cell, source=claims.unmark(cell.source))
+            for cell in chapter.cells
+        ]
+        chapters.append(dataclasses.replace(chapter, cells=tuple(cells)))
+    book = dataclasses.replace(book, chapters=chapters)
+    for name, text in _written(book, outputs, solved or {}, {})[0].items():
+        write_text(build / 'notebooks' / name, text)
+    # The next pages bring notebooks with outputs.
+    (build / 'html' / '.key').unlink(missing_ok=True)
 
 
 def _key(book, *texts):
@@ -104,7 +141,9 @@ def _notebook(chapter, outputs, texts):
         if cell.kind == 'code':
             count, found = next(outputs)
             made = new.new_code_cell(cell.source, execution_count=count)
-            made.outputs = list(map(nbformat.from_dict, found))
+            made.outputs = [described(chapter, cell, x) for x in found]
+            if cell.words:
+                made.metadata.mystnb = {'image': {'alt': cell.words}}
         else:
             made = new.new_markdown_cell(next(texts))
         made.id = f'cell-{i}'
@@ -114,7 +153,7 @@ def _notebook(chapter, outputs, texts):
     # Its lexer colors `%time` and `!ls`, too.
     language = {'name': 'python', 'pygments_lexer': 'ipython3'}
     metadata = {'kernelspec': kernel, 'language_info': language}
-    return nbformat.writes(new.new_notebook(cells=cells, metadata=metadata))
+    return new.new_notebook(cells=cells, metadata=metadata)
 
 
 def _sphinx(book, draft):
@@ -148,7 +187,20 @@ def _in_chapters(book, told, folder):
     return re.sub(rf'\b({names})\.ipynb:(\d+)', place, told)
 
 
-def _written(book, outputs, solved):
+def _times(book, seconds):
+    """A table of the chapters: how long one reads, and how long they ran."""
+    rows = ['| | chapter | to read | to run |', '|--:|---|--:|--:|']
+    for i, chapter in enumerate(book.chapters, 1):
+        words = ' '.join(cell.source for cell in chapter.shown).split()
+        minutes = math.ceil(len(words) / WORDS_PER_MINUTE)
+        ran = seconds.get(chapter.name)
+        ran = '' if ran is None else f'{ran:.0f} s'
+        link = f'[{chapter.title}]({chapter.name}.ipynb)'
+        rows.append(f'| {i} | {link} | {minutes} min | {ran} |')
+    return '\n'.join(rows)
+
+
+def _written(book, outputs, solved, seconds):
     """The notebooks for readers and the pages: twice, file name -> text."""
     numbers = marks.number(book)
     references = References(book.folder / 'references.bib')
@@ -158,9 +210,15 @@ def _written(book, outputs, solved):
             own = solved.get(chapter.name)
             texts = _texts(chapter, numbers, references, page, own)
             made = _notebook(chapter, outputs[chapter.name], texts)
-            files[f'{chapter.name}.ipynb'] = made
-    texts = _texts(book.index, numbers, references, True)
-    pages['index.md'] = '\n\n'.join(texts)
+            if not page:
+                # From `_build/notebooks` the project is two folders above.
+                source = '../' * (2 + chapter.name.count('/'))
+                setup = SETUP.format(package=book.library.name, source=source)
+                setup = nbformat.v4.new_code_cell(setup, id='setup')
+                made.cells.insert(0, setup)
+            files[f'{chapter.name}.ipynb'] = nbformat.writes(made)
+    texts = '\n\n'.join(_texts(book.index, numbers, references, True))
+    pages['index.md'] = texts.replace(marks.TIMES, _times(book, seconds))
     return notebooks, pages
 
 
@@ -184,6 +242,8 @@ def _texts(chapter, numbers, references, page, own=None):
     if own:
         sections = solutions.write(*own, numbers, cite, page)
         texts = [solutions.fold(text, sections) for text in texts]
+    if not page:
+        texts = [embedded(text, chapter.path.parent) for text in texts]
     listing = '\n'.join(
         f'- ({cited[key]})=\n  {text}' if page else f'- {text}'
         for text, key in references.listing(cited)
