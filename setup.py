@@ -53,6 +53,7 @@ setup(
             'pybtex',
             'sphinx',
             'sphinx-book-theme',
+            'sphinx-copybutton',
             # A wheel with MathJax inside: the pages need no network.
             'sphinx-mathjax-offline==0.0.2',
         ],

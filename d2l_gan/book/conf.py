@@ -9,7 +9,7 @@ _mathjax = next(
     if file.name == 'tex-svg-full.js'
 )
 
-extensions = ['myst_nb']
+extensions = ['myst_nb', 'sphinx_copybutton']
 nb_execution_mode = 'off'  # the cells were run before, with a cache
 nb_merge_streams = True
 myst_enable_extensions = ['dollarmath', 'amsmath']
@@ -24,6 +24,9 @@ suppress_warnings = [
     'misc.highlighting_failure',
 ]
 
+# What a cell prints is to be looked at.
+copybutton_selector = 'div.highlight:not(.cell_output *) pre'
+
 html_theme = 'sphinx_book_theme'
 html_theme_options = {
     'navbar_persistent': [],  # the sidebar has a search field already
@@ -33,5 +36,6 @@ html_theme_options = {
 }
 html_static_path = ['static', str(_mathjax)]
 html_css_files = ['book.css']
+html_js_files = ['fit.js']
 mathjax_path = 'tex-svg-full.js'
 pygments_style = 'friendly'
