@@ -23,7 +23,7 @@ SOLUTIONS := 1
 
 PY := .venv/bin/python
 
-.PHONY: help chapter solutions lib test quality bench film torch lint format lock venv clean
+.PHONY: help chapter notebooks solutions lib test quality bench film torch lint format lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' \
@@ -32,10 +32,14 @@ help: ## list the targets
 	@echo 'MXNET=mxnet-cu117 a build of MXNet for GPUs, TORCH=python a Python'
 	@echo 'that has PyTorch, for bench. DATA=mnist, or a folder, chooses other'
 	@echo 'images for chapter and quality. SOLUTIONS=0 leaves the solutions out'
-	@echo 'of chapter.'
+	@echo 'of chapter and notebooks.'
 
 chapter: venv ## run what changed in the chapters, make the pages
 	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT) \
+	    $(if $(filter 0,$(SOLUTIONS)),--no-solutions)
+
+notebooks: venv ## write the notebooks only, without outputs, and run nothing
+	@$(PY) -m d2l_gan.book notebooks \
 	    $(if $(filter 0,$(SOLUTIONS)),--no-solutions)
 
 solutions: venv ## run what changed in the solutions of the exercises

@@ -63,6 +63,14 @@ def test_the_readme_s_table_of_chapters_is_true():
     ]
 
 
+def test_the_links_of_the_readme_and_the_docs_lead_to_files():
+    for page in (ROOT / 'README.md', *(ROOT / 'docs').iterdir()):
+        links = re.findall(r'\]\((?!https?:)([^)#\s]+)', page.read_text())
+        assert links or page.name != 'README.md'
+        for link in links:
+            assert (page.parent / link).is_file(), f'{page.name}: {link}'
+
+
 def test_the_wheel_holds_what_it_needs(tmp_path):
     for name in ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE'):
         shutil.copy(ROOT / name, tmp_path)
