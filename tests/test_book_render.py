@@ -188,10 +188,16 @@ def test_notebooks_to_run_have_no_outputs(make_book, tmp_path):
     stamp = tmp_path / 'html/.key'
     stamp.parent.mkdir()
     stamp.touch()
-    write_notebooks(read_book(make_book(CHAPTER)), tmp_path)
+    claim = (
+        '\nIt holds.\n\n```{.python .input}\n#@claim It holds\nassert 1\n```'
+    )
+    write_notebooks(read_book(make_book(CHAPTER + claim)), tmp_path)
     notebook = nbformat.read(tmp_path / 'notebooks/one.ipynb', 4)
     nbformat.validate(notebook)
-    assert [x.outputs for x in notebook.cells if 'outputs' in x] == [[], []]
+    for cell in notebook.cells:
+        assert not cell.get('outputs') and not cell.get('execution_count')
+    # What was not run was not checked.
+    assert 'It holds.' in str(notebook) and '✓' not in str(notebook)
     # Else `render` would think that the notebooks are still its own.
     assert not stamp.exists()
 

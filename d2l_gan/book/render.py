@@ -1,8 +1,8 @@
 """Makes the pages and the notebooks of a book from its chapters."""
 
-import dataclasses
 import errno
 import functools
+import itertools
 import math
 import os
 import pathlib
@@ -97,16 +97,7 @@ def write_notebooks(book, build, solved=None):
     Args:
         book, build, solved: as `render` has them.
     """
-    chapters, outputs = [], {}
-    for chapter in book.chapters:
-        outputs[chapter.name] = [[] for _ in chapter.code]
-        cells = [
-            dataclasses.replace(cell, source=claims.unmark(cell.source))
-            for cell in chapter.cells
-        ]
-        chapters.append(dataclasses.replace(chapter, cells=tuple(cells)))
-    book = dataclasses.replace(book, chapters=chapters)
-    for name, text in _written(book, outputs, solved or {}, {})[0].items():
+    for name, text in _written(book, {}, solved or {}, {})[0].items():
         write_text(build / 'notebooks' / name, text)
     # The next pages bring notebooks with outputs.
     (build / 'html' / '.key').unlink(missing_ok=True)
@@ -133,13 +124,19 @@ def _swap(new, old):
 def _notebook(chapter, outputs, texts):
     """A notebook with the chapter's code and outputs, and other texts.
 
-    A text more than the chapter has is a cell at the end.
+    Outputs are `None` if it was not run. A text more than the chapter has is a
+    cell at the end.
     """
     new = nbformat.v4
-    cells, outputs, texts = [], enumerate(outputs, 1), iter(texts)
+    if outputs is None:
+        texts = map(claims.unmark, texts)
+        runs = itertools.repeat((None, ()))
+    else:
+        runs = enumerate(outputs, 1)
+    cells, texts = [], iter(texts)
     for i, cell in enumerate(chapter.shown):
         if cell.kind == 'code':
-            count, found = next(outputs)
+            count, found = next(runs)
             made = new.new_code_cell(cell.source, execution_count=count)
             made.outputs = [described(chapter, cell, x) for x in found]
             if cell.words:
@@ -209,7 +206,7 @@ def _written(book, outputs, solved, seconds):
         for page, files in enumerate((notebooks, pages)):
             own = solved.get(chapter.name)
             texts = _texts(chapter, numbers, references, page, own)
-            made = _notebook(chapter, outputs[chapter.name], texts)
+            made = _notebook(chapter, outputs.get(chapter.name), texts)
             if not page:
                 # From `_build/notebooks` the project is two folders above.
                 source = '../' * (2 + chapter.name.count('/'))
