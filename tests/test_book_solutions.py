@@ -131,7 +131,7 @@ def test_solutions_stand_folded_behind_their_exercises(build):
     text = '\n'.join(cell.source for cell in shown.cells)
     assert '   <details class="solution">\n   <summary>Solution' in text
     assert '   ```python\n   two = 1 + 1\n' in text
-    assert '   By Chapter 1 it is' in text and '@claim' not in text
+    assert '   By [Chapter 1](#1-One) it is' in text and '@claim' not in text
 
 
 def test_what_was_not_run_is_not_said_to_be_checked(build):
