@@ -23,8 +23,7 @@ SOLUTIONS := 1
 
 PY := .venv/bin/python
 
-.PHONY: help chapter solutions notebooks slides assignments lib test quality \
-    bench film torch lint format lock classroom venv clean
+.PHONY: help chapter notebooks solutions lib test quality bench film torch lint format lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' \
@@ -33,17 +32,18 @@ help: ## list the targets
 	@echo 'MXNET=mxnet-cu117 a build of MXNet for GPUs, TORCH=python a Python'
 	@echo 'that has PyTorch, for bench. DATA=mnist, or a folder, chooses other'
 	@echo 'images for chapter and quality. SOLUTIONS=0 leaves the solutions out'
-	@echo 'of chapter.'
+	@echo 'of chapter and notebooks.'
 
 chapter: venv ## run what changed in the chapters, make the pages
 	@$(PY) -m d2l_gan.book chapter --timeout $(TIMEOUT) \
 	    $(if $(filter 0,$(SOLUTIONS)),--no-solutions)
 
+notebooks: venv ## write the notebooks only, without outputs, and run nothing
+	@$(PY) -m d2l_gan.book notebooks \
+	    $(if $(filter 0,$(SOLUTIONS)),--no-solutions)
+
 solutions: venv ## run what changed in the solutions of the exercises
 	@$(PY) -m d2l_gan.book solutions --timeout $(TIMEOUT)
-
-notebooks: venv ## write the notebooks only, without outputs, and run nothing
-	@$(PY) -m d2l_gan.book notebooks
 
 slides: classroom ## a deck of slides for each chapter
 	@$(PY) -m d2l_gan.book slides --timeout $(TIMEOUT)

@@ -43,7 +43,7 @@ def run(tmp_path):
     def run(folder, **options):
         book, log = read_book(folder), io.StringIO()
         found = execute(book, tmp_path / 'cache', out=log, **options)
-        outputs, failed, count, seconds = found[book.chapters[0].name]
+        outputs, failed, seconds, count = found[book.chapters[0].name]
         assert not failed and seconds > 0
         return outputs, count, log.getvalue()
 

@@ -175,21 +175,29 @@ def test_a_notebook_travels_alone(make_book, tmp_path):
         def run_line_magic(self, *words):
             ran.append(words)
 
+    ran = []
     setup = TransformerManager().transform_cell(setup.source)
-    for name, installed in (('lib', False), ('json', True)):
-        ran = []
-        exec(setup.replace("'lib'", repr(name)), {'get_ipython': Shell})
-        assert ran == ([] if installed else [('pip', 'install $SOURCE')])
+    exec(setup.replace("'lib'", "'json'"), {'get_ipython': Shell})
+    assert not ran
+    with pytest.raises(SystemExit, match='restart the kernel'):
+        exec(setup, {'get_ipython': Shell})
+    assert ran == [('pip', 'install $SOURCE')]
 
 
 def test_notebooks_to_run_have_no_outputs(make_book, tmp_path):
     stamp = tmp_path / 'html/.key'
     stamp.parent.mkdir()
     stamp.touch()
-    write_notebooks(read_book(make_book(CHAPTER)), tmp_path)
+    claim = (
+        '\nIt holds.\n\n```{.python .input}\n#@claim It holds\nassert 1\n```'
+    )
+    write_notebooks(read_book(make_book(CHAPTER + claim)), tmp_path)
     notebook = nbformat.read(tmp_path / 'notebooks/one.ipynb', 4)
     nbformat.validate(notebook)
-    assert [x.outputs for x in notebook.cells if 'outputs' in x] == [[], []]
+    for cell in notebook.cells:
+        assert not cell.get('outputs') and not cell.get('execution_count')
+    # What was not run was not checked.
+    assert 'It holds.' in str(notebook) and '✓' not in str(notebook)
     # Else `render` would think that the notebooks are still its own.
     assert not stamp.exists()
 
@@ -228,8 +236,7 @@ def test_the_times_of_the_chapters(make_book, tmp_path):
     book = read_book(make_book('# One\n\n' + 'word ' * 398 + '\n\n'
                                '```{.python .input}\nx = 1\n```\n',
                                **{'index.md': index}))  # fmt: skip
-    seconds = {'one': 61.4}
-    render(book, {'one': [[]]}, tmp_path, io.StringIO(), seconds=seconds)
+    render(book, {'one': [[]]}, tmp_path, io.StringIO(), {'one': 61.4})
     page = (tmp_path / 'html/index.html').read_text()
     text = re.sub(r'\s+', ' ', words(tmp_path / 'html/index.html'))
     # 403 words: more than two minutes

@@ -194,11 +194,18 @@ def test_a_picture_that_was_drawn_is_shown(build):
         'import base64\nfrom IPython.display import SVG, display\n'
         'display(SVG(\'<svg xmlns="http://www.w3.org/2000/svg"/>\'))'
     )
-    text = SOLUTIONS.replace('from math import pi', draw)
+    text = SOLUTIONS.replace('from math import pi', f'#@alt A < B.\n{draw}')
     build('solutions', text)
     *_, page, notebook = build('chapter', text)
     for made in page, notebook.replace('\\"', '"'):
-        assert 'src="data:image/svg+xml;base64,PHN2' in made
+        assert (
+            '<img alt="A &lt; B." src="data:image/svg+xml;base64,PHN2' in made
+        )
+    status, told, *_ = build('chapter', text.replace('@alt', ''))
+    assert status == 0  # It was not run like that.
+    build('solutions', text.replace('@alt', ''))
+    status, told, *_ = build('chapter', text.replace('@alt', ''))
+    assert status == 1 and re.search(r'ns/one\.md:4: .*a picture', told)
 
 
 def test_this_book_s_solutions_fit_its_exercises():

@@ -6,6 +6,7 @@
     export      the `#@save` cells, as modules
     solutions   of the exercises, folded behind them
     execute     the cells, in a kernel, with a cache
+    pictures    words for them, and notebooks with them
     references  the works that are cited
     render      pages by Sphinx, and notebooks to read
     slides      a deck a chapter, by reveal.js

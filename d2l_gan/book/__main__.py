@@ -58,8 +58,6 @@ def _parser(prog):
     told = 'the same, then run what changed and render all'
     chapter = commands.add_parser('chapter', help=told)
     chapter.set_defaults(run=_chapter)
-    told = 'leave out the solutions of the exercises'
-    chapter.add_argument('--no-solutions', action='store_true', help=told)
     told = 'run the solutions that changed'
     solutions = commands.add_parser('solutions', help=told)
     solutions.set_defaults(run=_solutions)
@@ -76,12 +74,15 @@ def _parser(prog):
     told = 'the folder of their sources'
     add_option(graded, '--sources', path, 'DIR', path('assignments'), told)
     graded.set_defaults(run=_assignments)
-    for command in (chapter, solutions, notebooks, slides, graded):
-        told = 'where to write to'
-        add_option(command, '--build', path, 'DIR', path('_build'), told)
     for command in (chapter, solutions, slides):
         told = 'what one cell may take'
         add_option(command, '--timeout', int, 'SECONDS', 600, told)
+    for command in (chapter, solutions, notebooks, slides, graded):
+        told = 'where to write to'
+        add_option(command, '--build', path, 'DIR', path('_build'), told)
+    for command in (chapter, notebooks):
+        told = 'leave out the solutions of the exercises'
+        command.add_argument('--no-solutions', action='store_true', help=told)
     return parser
 
 
@@ -95,36 +96,50 @@ def _export(book, check=False):
         print(f'wrote {path.parent.name}/{path.name}')
 
 
-def _notebooks(options):
-    from d2l_gan.book.render import write_notebooks
-
-    write_notebooks(read_book(options.chapters), options.build)
-    print(f'Open them: jupyter lab {options.build / "notebooks"}')
-    return 0
-
-
 def _chapter(options):
     # Here, since the library is exported without the tools of the book.
-    from d2l_gan.book.claims import refute
-    from d2l_gan.book.execute import recall
     from d2l_gan.book.render import render
-    from d2l_gan.book.solutions import read_solutions
 
     book = read_book(options.chapters)
     _export(book)
-    solutions = [] if options.no_solutions else read_solutions(book)
+    _solved(book, options)  # what is wrong with them comes first
     chapters, outputs, seconds = _run(book, options)
+    solved = _solved(book, options)
+    book = dataclasses.replace(book, chapters=chapters)
+    render(book, outputs, options.build, sys.stderr, solved, seconds)
+    page = (options.build / 'html' / 'index.html').resolve()
+    print(f'Open {page.as_uri()}, or run {_lab(options.build)}')
+    return 0
+
+
+def _notebooks(options):
+    from d2l_gan.book.render import write_notebooks
+
+    book = read_book(options.chapters)
+    write_notebooks(book, options.build, _solved(book, options))
+    print(f'Run {_lab(options.build)}')
+    return 0
+
+
+def _lab(build):
+    """The command that opens the notebooks."""
+    jupyter = pathlib.Path(sys.executable).with_name('jupyter')
+    return f'{os.path.relpath(jupyter)} lab {build / "notebooks"}'
+
+
+def _solved(book, options):
+    """The name of a chapter -> its solutions, and their outputs if known."""
+    from d2l_gan.book.claims import refute
+    from d2l_gan.book.execute import recall
+    from d2l_gan.book.solutions import read_solutions
+
     solved = {}
-    for solution in solutions:
+    for solution in [] if options.no_solutions else read_solutions(book):
         known = recall(book, solution, options.build / 'cache')
         found, failed, _ = known or (None, {}, 0)
         name = solution.name.partition('/')[2]
         solved[name] = refute(solution, failed), found
-    book = dataclasses.replace(book, chapters=chapters)
-    render(book, outputs, options.build, sys.stderr, solved, seconds)
-    page = (options.build / 'html' / 'index.html').resolve()
-    print(f'Open {page.as_uri()}  (notebooks: {options.build / "notebooks"})')
-    return 0
+    return solved
 
 
 def _solutions(options):
@@ -137,7 +152,7 @@ def _solutions(options):
 
 
 def _run(book, options):
-    """Run what changed; gives chapters, and outputs and seconds by name.
+    """Run what changed; gives the chapters, and outputs and seconds by name.
 
     Claims that do not hold are errors, if the data are those of the book.
     """
@@ -150,7 +165,7 @@ def _run(book, options):
     chapters, outputs, seconds, errors, run = [], {}, {}, [], 0
     for chapter in book.chapters:
         name = chapter.name
-        outputs[name], failed, cells, seconds[name] = found[name]
+        outputs[name], failed, seconds[name], cells = found[name]
         errors += [
             chapter.error(cell.line, f'"{cell.words}" is not true:\n{why}')
             for cell, why in failed.items()

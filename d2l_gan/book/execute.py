@@ -68,8 +68,8 @@ def execute(book, cache, timeout=600, out=sys.stderr):
     Returns:
         dict: for the name of each chapter, a list of outputs (nbformat's, as
         dictionaries) for each code cell; a dict with what was found, for each
-        claim that does not hold; the number of cells that were run; and the
-        seconds that all of them took when they were run last.
+        claim that does not hold; the seconds that all cells took when they
+        were run last; and the number of cells that were run now.
 
     Raises:
         BookError: if a cell raises, takes too long, or kills the kernel;
@@ -113,17 +113,16 @@ def _execute(book, chapter, cache, timeout, out, clients):
     if known:
         told = f'nothing changed, its {len(chapter.program)} cells'
         print(f'{chapter.name}: {told} need not run', file=out)
-        outputs, failed, seconds = known
-        return outputs, failed, 0, seconds
+        return *known, 0
     # What is edited while they run makes them run again.
     key, outputs = cache_key(book, chapter), []
     start = time.perf_counter()
     if chapter.program:
         outputs = _run(book, chapter, timeout, out, clients)
-    seconds = round(time.perf_counter() - start, 1)
+    seconds = time.perf_counter() - start
     record = {'key': key, 'outputs': outputs, 'seconds': seconds}
     write_text(_record(chapter, cache), json.dumps(record))
-    return *_sorted(chapter, outputs), len(chapter.program), seconds
+    return *_sorted(chapter, outputs), seconds, len(chapter.program)
 
 
 def recall(book, chapter, cache):
@@ -134,8 +133,8 @@ def recall(book, chapter, cache):
         chapter: of the book, or its solutions.
 
     Returns:
-        tuple: the outputs of the code cells, what was found for each claim
-        that does not hold, and the seconds that all cells took.
+        tuple: the outputs of the code cells; what was found for each claim
+        that does not hold; and the seconds that all cells took.
     """
     try:
         record = json.loads(_record(chapter, cache).read_text('utf-8'))

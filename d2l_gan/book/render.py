@@ -1,43 +1,40 @@
 """Makes the pages and the notebooks of a book from its chapters."""
 
-import base64
 import errno
 import functools
-import html
+import itertools
 import math
-import mimetypes
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
-import urllib.parse
 
 import nbformat
 
-from d2l_gan.book import marks, solutions
+from d2l_gan.book import claims, marks, solutions
 from d2l_gan.book.imports import digest
+from d2l_gan.book.pictures import described, embedded
 from d2l_gan.book.read import BookError
 from d2l_gan.book.references import References
 from d2l_gan.support.files import drafted, write_text
 
-__all__ = ['render', 'swap', 'write_notebooks']
+__all__ = ['render', 'write_notebooks']
 
 HERE = pathlib.Path(__file__).parent
 FONTS = re.compile(r'<link rel="preload" as="font"[^>]*>\s*')
-IMAGE = re.compile(r'!\[([^]]*)\]\(([^)\s]+)\)')
-MOVING = 'alt="a moving picture"'  # of a film, in its HTML
 WORDS_PER_MINUTE = 200
 SETUP = """\
-# Where {package} is missing, this installs it from SOURCE, which may be any
-# folder, archive or address of it that pip takes. MXNet runs on Linux, and on
-# Intel Macs, with Python 3.9 to 3.12; Colab may have a newer one only.
+# Where {package} is missing, this installs it from SOURCE: any folder, archive
+# or address of it that pip takes. It needs Linux and Python 3.9 to 3.12. The
+# Python of Colab is newer: choose an older runtime there, if it has one.
 import importlib.util
 
 SOURCE = '{source}'
 if importlib.util.find_spec('{package}') is None:
-    %pip install $SOURCE"""
+    %pip install $SOURCE
+    raise SystemExit('Now restart the kernel, and run all cells.')"""
 
 
 def render(book, outputs, build, out=sys.stderr, solved=None, seconds=None):
@@ -53,7 +50,7 @@ def render(book, outputs, build, out=sys.stderr, solved=None, seconds=None):
         out: where progress is printed.
         solved: the name of a chapter -> its solutions, and their outputs as
             `solutions.write` has them.
-        seconds: the name of each chapter -> what its cells took, if known.
+        seconds: the name of a chapter -> what its cells took, if known.
 
     Returns:
         bool: whether anything was rendered.
@@ -94,15 +91,13 @@ def render(book, outputs, build, out=sys.stderr, solved=None, seconds=None):
     return True
 
 
-def write_notebooks(book, build):
+def write_notebooks(book, build, solved=None):
     """Write `build/notebooks` without outputs, for who runs them.
 
     Args:
-        book: a `Book`.
-        build: the folder to write to.
+        book, build, solved: as `render` has them.
     """
-    outputs = {x.name: [[] for _ in x.code] for x in book.chapters}
-    for name, text in _written(book, outputs, {}, {})[0].items():
+    for name, text in _written(book, {}, solved or {}, {})[0].items():
         write_text(build / 'notebooks' / name, text)
     # The next pages bring notebooks with outputs.
     (build / 'html' / '.key').unlink(missing_ok=True)
@@ -129,15 +124,21 @@ def swap(new, old):
 def _notebook(chapter, outputs, texts):
     """A notebook with the chapter's code and outputs, and other texts.
 
-    A text more than the chapter has is a cell at the end.
+    Outputs are `None` if it was not run. A text more than the chapter has is a
+    cell at the end.
     """
     new = nbformat.v4
-    cells, outputs, texts = [], enumerate(outputs, 1), iter(texts)
+    if outputs is None:
+        texts = map(claims.unmark, texts)
+        runs = itertools.repeat((None, ()))
+    else:
+        runs = enumerate(outputs, 1)
+    cells, texts = [], iter(texts)
     for i, cell in enumerate(chapter.shown):
         if cell.kind == 'code':
-            count, found = next(outputs)
+            count, found = next(runs)
             made = new.new_code_cell(cell.source, execution_count=count)
-            made.outputs = [_spoken(chapter, cell, x) for x in found]
+            made.outputs = [described(chapter, cell, x) for x in found]
             if cell.words:
                 made.metadata.mystnb = {'image': {'alt': cell.words}}
         else:
@@ -150,38 +151,6 @@ def _notebook(chapter, outputs, texts):
     language = {'name': 'python', 'pygments_lexer': 'ipython3'}
     metadata = {'kernelspec': kernel, 'language_info': language}
     return new.new_notebook(cells=cells, metadata=metadata)
-
-
-def _spoken(chapter, cell, output):
-    """An output whose pictures say what they show."""
-    output = nbformat.from_dict(output)
-    data = output.get('data', {})
-    for kind in [x for x in data if x.startswith('image/')]:
-        if not cell.words:
-            told = 'this cell draws a picture: say what is to be seen in it, '
-            raise chapter.error(cell.line, f'{told}with a comment `#@alt ...`')
-        output.metadata[kind] = {'alt': cell.words}
-        if 'text/html' in data:
-            alt = f'alt="{html.escape(cell.words)}"'
-            data['text/html'] = data['text/html'].replace(MOVING, alt)
-    return output
-
-
-def _embedded(chapter, text):
-    """A text with the pictures that lie in files beside the chapter."""
-    addresses = {}
-
-    def embed(match):
-        name = match[2]
-        path = chapter.path.parent / urllib.parse.unquote(name)
-        if not path.is_file():
-            return match[0]
-        kind, _ = mimetypes.guess_type(path.name)
-        data = base64.b64encode(path.read_bytes()).decode()
-        addresses[name] = f'\n\n[{name}]: data:{kind};base64,{data}'
-        return f'![{match[1]}][{name}]'
-
-    return IMAGE.sub(embed, text) + ''.join(addresses.values())
 
 
 def _sphinx(book, draft):
@@ -237,13 +206,13 @@ def _written(book, outputs, solved, seconds):
         for page, files in enumerate((notebooks, pages)):
             own = solved.get(chapter.name)
             texts = _texts(chapter, numbers, references, page, own)
-            made = _notebook(chapter, outputs[chapter.name], texts)
+            made = _notebook(chapter, outputs.get(chapter.name), texts)
             if not page:
                 # From `_build/notebooks` the project is two folders above.
                 source = '../' * (2 + chapter.name.count('/'))
                 setup = SETUP.format(package=book.library.name, source=source)
-                made.cells.insert(0, nbformat.v4.new_code_cell(setup))
-                made.cells[0].id = 'setup'
+                setup = nbformat.v4.new_code_cell(setup, id='setup')
+                made.cells.insert(0, setup)
             files[f'{chapter.name}.ipynb'] = nbformat.writes(made)
     texts = '\n\n'.join(_texts(book.index, numbers, references, True))
     pages['index.md'] = texts.replace(marks.TIMES, _times(book, seconds))
@@ -271,7 +240,7 @@ def _texts(chapter, numbers, references, page, own=None):
         sections = solutions.write(*own, numbers, cite, page)
         texts = [solutions.fold(text, sections) for text in texts]
     if not page:
-        texts = [_embedded(chapter, text) for text in texts]
+        texts = [embedded(text, chapter.path.parent) for text in texts]
     listing = '\n'.join(
         f'- ({cited[key]})=\n  {text}' if page else f'- {text}'
         for text, key in references.listing(cited)

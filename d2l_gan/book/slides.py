@@ -37,6 +37,7 @@ STATIC = pathlib.Path(__file__).parent / 'static'
 ROOM = 21  # lines of code, and of what it printed, that a slide can show
 BULLET = re.compile(r'^(?:[-*+]|\d+[.)]) +\Z', re.M)
 CLAUSE = re.compile(r'[,;](?=(?:<sup [^>]*>.</sup>)?\Z)')
+LINK = re.compile(r'\[([^]]*)\]\(([^)#]*?)(?:\.ipynb)?#[^)]*\)')
 IMAGES = {'image/svg+xml': '', 'image/png': ';base64', 'image/jpeg': ';base64'}
 FORMATTER = HtmlFormatter(noclasses=True, style='friendly', nobackground=True)
 FIRST = (
@@ -83,7 +84,7 @@ def slides(book, outputs, build, reveal, out=sys.stderr):
                 for part in parts:
                     if isinstance(part, Cell):
                         text = marks.write(chapter, part, numbers, cite, False)
-                        text = text.replace('.ipynb)', '.html)')
+                        text = LINK.sub(_link, text)
                         part = MARKDOWN.render(text)
                     deck.append(part)
                 deck.append('</section>')
@@ -141,6 +142,12 @@ def _text(cell, headings, found):
     return end and '\n\n' not in cell.source[end:].rstrip()
 
 
+def _link(match):
+    """A link to another deck; a chapter's own slides have no places."""
+    text, name = match.groups()
+    return f'[{text}]({name}.html)' if name else text
+
+
 def _code(cells):
     """The HTML of code and its outputs, as far as slides show them.
 
@@ -158,7 +165,8 @@ def _code(cells):
             elif kind:
                 image = urllib.parse.quote(data[kind], safe='/+=')
                 image = f'data:{kind}{IMAGES[kind]},{image}'
-                figures.append(f'<img alt="" src="{image}">')
+                alt = html.escape(cell.words)
+                figures.append(f'<img alt="{alt}" src="{image}">')
             elif output.get('name') != 'stderr':
                 printed += output.get('text') or data['text/plain']
         printed = printed.strip('\n').splitlines()

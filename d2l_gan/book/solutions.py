@@ -5,12 +5,14 @@
 """
 
 import base64
+import html
 import itertools
 import re
 from dataclasses import replace
 
 from d2l_gan.book import claims, marks
 from d2l_gan.book.markdown import parse
+from d2l_gan.book.pictures import described
 from d2l_gan.book.read import read_chapter
 
 __all__ = ['fold', 'read_solutions', 'write']
@@ -106,6 +108,9 @@ def write(solution, outputs, numbers, cite, page):
     Returns:
         list: what stands before the first section, and the sections, without
         their titles.
+
+    Raises:
+        BookError: as `marks.write` and `pictures.described` do.
     """
     # References are seen from the chapter's page.
     own = replace(solution, name=solution.name.partition('/')[2])
@@ -113,7 +118,10 @@ def write(solution, outputs, numbers, cite, page):
     for cell in solution.shown:
         if cell.kind == 'code':
             parts += [f'```python\n{cell.source}\n```']
-            parts += map(_output, next(found, ()))
+            parts += [
+                _output(described(solution, cell, output), cell.words)
+                for output in next(found, ())
+            ]
         else:
             parts += [marks.write(own, cell, numbers, cite, page)]
     text = '\n\n'.join(parts)
@@ -129,15 +137,16 @@ def write(solution, outputs, numbers, cite, page):
     return ['\n'.join(section).strip() for section in sections]
 
 
-def _output(output):
-    """An output of a cell, in markdown."""
+def _output(output, words):
+    """An output of a cell, in markdown; the words are for its pictures."""
     data = output.get('data', {})
     for kind in PICTURES:
         if kind in data:
             found = ''.join(data[kind].split('\n'))
             if kind == 'image/svg+xml':
                 found = base64.b64encode(data[kind].encode()).decode()
-            return f'<img alt="" src="data:{kind};base64,{found}">'
+            alt = html.escape(words)
+            return f'<img alt="{alt}" src="data:{kind};base64,{found}">'
     text = output.get('text') or data.get('text/plain', '')
     return f'```text\n{text.rstrip()}\n```'
 
