@@ -36,6 +36,9 @@ __all__ = ['slides']
 STATIC = pathlib.Path(__file__).parent / 'static'
 ROOM = 21  # lines of code, and of what it printed, that a slide can show
 BULLET = re.compile(r'^(?:[-*+]|\d+[.)]) +\Z', re.M)
+# Notebooks link to places; a deck has none, and links to other decks.
+HERE_LINK = re.compile(r'\[([^]]*)\]\(#[^)]*\)')
+LINK = re.compile(r'\]\(([^)\s]*)\.ipynb#[^)]*\)')
 CLAUSE = re.compile(r'[,;](?=(?:<sup [^>]*>.</sup>)?\Z)')
 IMAGES = {'image/svg+xml': '', 'image/png': ';base64', 'image/jpeg': ';base64'}
 FORMATTER = HtmlFormatter(noclasses=True, style='friendly', nobackground=True)
@@ -45,7 +48,9 @@ FIRST = (
 
 
 def slides(book, outputs, build, reveal, out=sys.stderr):
-    """Write `build/slides`: a deck a chapter, and a page that lists them.
+    """Write `build/slides`: decks, and a page that lists them.
+
+    A chapter without a mark has none.
 
     Args:
         book: a `Book`.
@@ -74,16 +79,20 @@ def slides(book, outputs, build, reveal, out=sys.stderr):
         if (book.folder / 'img').is_dir():
             shutil.copytree(book.folder / 'img', folder / 'img')
         for number, chapter in enumerate(book.chapters, 1):
+            found = _slides(chapter, outputs[chapter.name])
+            if not found:
+                continue
             title, name = html.escape(chapter.title), f'{chapter.name}.html'
             deck = [FIRST.format(number, title, html.escape(book.title))]
-            for heading, parts in _slides(chapter, outputs[chapter.name]):
+            for heading, parts in found:
                 deck.append(
                     f'<section><h2>{MARKDOWN.renderInline(heading)}</h2>'
                 )
                 for part in parts:
                     if isinstance(part, Cell):
                         text = marks.write(chapter, part, numbers, cite, False)
-                        text = text.replace('.ipynb)', '.html)')
+                        text = HERE_LINK.sub(r'\1', text)
+                        text = LINK.sub(r'](\1.html)', text)
                         part = MARKDOWN.render(text)
                     deck.append(part)
                 deck.append('</section>')
@@ -158,7 +167,8 @@ def _code(cells):
             elif kind:
                 image = urllib.parse.quote(data[kind], safe='/+=')
                 image = f'data:{kind}{IMAGES[kind]},{image}'
-                figures.append(f'<img alt="" src="{image}">')
+                alt = html.escape(cell.words)
+                figures.append(f'<img alt="{alt}" src="{image}">')
             elif output.get('name') != 'stderr':
                 printed += output.get('text') or data['text/plain']
         printed = printed.strip('\n').splitlines()
