@@ -1,10 +1,12 @@
 """What the chapters define and do not save, against other ways to it."""
 
 import pathlib
+import re
 
 import numpy
 
-from d2l_gan.book.read import read_chapter
+from d2l_gan.book import marks
+from d2l_gan.book.read import read_book, read_chapter
 from d2l_gan.evaluate import frechet_distance
 
 CHAPTERS = pathlib.Path(__file__).parent.parent / 'chapters'
@@ -36,3 +38,29 @@ def test_the_distance_in_two_dimensions_is_the_general_one():
             frechet_distance(mean, W @ W.T, true_mean, A.T @ A),
             atol=1e-6,
         )
+
+
+def test_the_tables_for_teachers_are_true():
+    book = read_book(CHAPTERS)
+    chapters = {chapter.name: chapter for chapter in book.chapters}
+    pages = marks.number(book).page
+    text = (CHAPTERS / 'teaching.md').read_text(encoding='utf-8')
+    rows = re.findall(
+        r'^\| :numref:`(\w+)`,[^|]*\|[^|]*\| (\d+) \|$', text, re.M
+    )
+    assert len(rows) == len(chapters) - 1
+    for label, num_slides in rows:
+        chapter = chapters[pages[label]]
+        prose = '\n'.join(cell.source for cell in chapter.text)
+        begun = sum(
+            match[0].startswith('[')
+            for match in marks.SLIDE.finditer(prose)
+            if not (match['fence'] or match['code'])
+        )
+        assert int(num_slides) == begun + 1, label
+    rows = re.findall(r'^\| `(\w+)` \| :numref.*? \| (\d+) \|', text, re.M)
+    folder = CHAPTERS.parent / 'assignments'
+    assert {
+        path.stem: sum(map(int, re.findall(r'#@grade (\d)', path.read_text())))
+        for path in folder.glob('*.md')
+    } == {name: int(points) for name, points in rows}

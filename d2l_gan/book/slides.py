@@ -36,8 +36,10 @@ __all__ = ['slides']
 STATIC = pathlib.Path(__file__).parent / 'static'
 ROOM = 21  # lines of code, and of what it printed, that a slide can show
 BULLET = re.compile(r'^(?:[-*+]|\d+[.)]) +\Z', re.M)
+# Notebooks link to places; a deck has none, and links to other decks.
+HERE_LINK = re.compile(r'\[([^]]*)\]\(#[^)]*\)')
+LINK = re.compile(r'\]\(([^)\s]*)\.ipynb#[^)]*\)')
 CLAUSE = re.compile(r'[,;](?=(?:<sup [^>]*>.</sup>)?\Z)')
-LINK = re.compile(r'\[([^]]*)\]\(([^)#]*?)(?:\.ipynb)?#[^)]*\)')
 IMAGES = {'image/svg+xml': '', 'image/png': ';base64', 'image/jpeg': ';base64'}
 FORMATTER = HtmlFormatter(noclasses=True, style='friendly', nobackground=True)
 FIRST = (
@@ -46,7 +48,9 @@ FIRST = (
 
 
 def slides(book, outputs, build, reveal, out=sys.stderr):
-    """Write `build/slides`: a deck a chapter, and a page that lists them.
+    """Write `build/slides`: decks, and a page that lists them.
+
+    A chapter without a mark has none.
 
     Args:
         book: a `Book`.
@@ -75,16 +79,20 @@ def slides(book, outputs, build, reveal, out=sys.stderr):
         if (book.folder / 'img').is_dir():
             shutil.copytree(book.folder / 'img', folder / 'img')
         for number, chapter in enumerate(book.chapters, 1):
+            found = _slides(chapter, outputs[chapter.name])
+            if not found:
+                continue
             title, name = html.escape(chapter.title), f'{chapter.name}.html'
             deck = [FIRST.format(number, title, html.escape(book.title))]
-            for heading, parts in _slides(chapter, outputs[chapter.name]):
+            for heading, parts in found:
                 deck.append(
                     f'<section><h2>{MARKDOWN.renderInline(heading)}</h2>'
                 )
                 for part in parts:
                     if isinstance(part, Cell):
                         text = marks.write(chapter, part, numbers, cite, False)
-                        text = LINK.sub(_link, text)
+                        text = HERE_LINK.sub(r'\1', text)
+                        text = LINK.sub(r'](\1.html)', text)
                         part = MARKDOWN.render(text)
                     deck.append(part)
                 deck.append('</section>')
@@ -140,12 +148,6 @@ def _text(cell, headings, found):
             text = text[0].upper() + text[1:]
         parts.append(Cell('text', before + text, (line,)))
     return end and '\n\n' not in cell.source[end:].rstrip()
-
-
-def _link(match):
-    """A link to another deck; a chapter's own slides have no places."""
-    text, name = match.groups()
-    return f'[{text}]({name}.html)' if name else text
 
 
 def _code(cells):
