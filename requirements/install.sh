@@ -23,7 +23,7 @@ packages() { sed "s/^mxnet==/$D2L_GAN_MXNET==/" "requirements/$1.txt"; }
 
 # The stamp is the list of packages, put there when all are installed.
 ready() {
-    packages "$1" | cmp -s - ".venv/$1.txt" &&
+    packages "$1" 2>/dev/null | cmp -s - ".venv/$1.txt" &&
         .venv/bin/python -c 'import d2l_gan' 2>/dev/null
 }
 

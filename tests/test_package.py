@@ -126,20 +126,25 @@ def test_the_build_of_mxnet_that_is_there_stays(tmp_path):
         shutil.copy(ROOT / path.relative_to(tmp_path), path)
     (tmp_path / 'uv').write_text(UV)
     (tmp_path / 'uv').chmod(0o755)
+    (tmp_path / 'python3.11').symlink_to(sys.executable)
 
     def installs(build):
         """Ask for a build; gives whether anything was installed."""
         log.write_text('')
-        subprocess.run(
+        told = subprocess.run(
             ['sh', script],
             check=True,
             env={
                 'PATH': f'{tmp_path}:{os.environ["PATH"]}',
-                'PYTHON': sys.executable,
                 'D2L_GAN_MXNET': build,
             },
-        )
-        return log.read_text() != ''
+            stderr=subprocess.PIPE,
+            text=True,
+        ).stderr
+        installed = log.read_text() != ''
+        assert re.match('Installing .*' if installed else '$', told)
+        assert told.count('\n') == installed
+        return installed
 
     def found():
         stamp = tmp_path / f'.venv/{version}.txt'
@@ -150,7 +155,7 @@ def test_the_build_of_mxnet_that_is_there_stays(tmp_path):
     assert installs('mxnet-cu117') and found() == ['mxnet-cu117==']
     assert not installs('') and not installs('mxnet-cu117')
     with lock.open('a') as file:
-        file.write('# A later one')
+        file.write('# Another one')
     assert installs('') and found() == ['mxnet-cu117==']
     assert installs('mxnet') and found() == ['mxnet==']
 

@@ -140,8 +140,7 @@ def _begin(options):
     if not options.resume:
         return RunFolder.create(folder, **asked)
     run = RunFolder.open(folder)
-    kept = {**run.system.settings, **run.settings['changes'], **run.settings}
-    kept.setdefault('batch_size', run.system.batch_size)
+    kept = {**describe(run.system), **run.settings['changes'], **run.settings}
     num_epochs = asked.pop('num_epochs', run.settings['num_epochs'])
     for name, value in asked.items():
         value = resolve(value) if name == 'data' else value

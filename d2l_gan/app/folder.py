@@ -41,7 +41,6 @@ SETTINGS = {
     'num_epochs': (None, int),
     'seed': (0, int),
     'shape': ([], list),
-    'num_classes': (0, int),
     'classes': ([], list),
     'fit': ('crop', str),
     'mirror': (False, bool),
@@ -75,10 +74,10 @@ class RunFolder:
         self.found = None  # the text of settings.json
         self.checkpoint = RunCheckpoint(self.folder / 'checkpoints')
         self.system = System(
-            *(
-                settings[name]
-                for name in ('system', 'shape', 'num_classes', 'average')
-            ),
+            settings['system'],
+            settings['shape'],
+            len(settings['classes']),
+            settings['average'],
             **settings['changes'],
         )
 
@@ -123,8 +122,7 @@ class RunFolder:
         settings.update(
             data=None if points else resolve(data),
             shape=list(examples.shape[1:]),
-            num_classes=count_classes(labels),
-            classes=names,
+            classes=names[: count_classes(labels)],
         )
         run = cls(folder, settings)
         run.data = examples, labels
@@ -183,7 +181,7 @@ class RunFolder:
         """
         examples, labels = _read(self.settings)
         found = list(examples.shape[1:]), count_classes(labels)
-        kept = self.settings['shape'], self.settings['num_classes']
+        kept = self.settings['shape'], len(self.settings['classes'])
         if found != kept:
             raise ValueError(
                 f'{self.settings["data"]} has changed since the run in '
@@ -392,7 +390,6 @@ def _check_settings(settings):
     for name, fits in {
         'num_epochs': settings['num_epochs'] >= 1,
         'seed': 0 <= settings['seed'] < 2**32,
-        'num_classes': 0 <= settings['num_classes'] < 2**16,
         'shape': (shape == [2] or is_square)
         and all(isinstance(n, int) and 0 < n < 2**16 for n in shape),
     }.items():
