@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 28c6a79d099c2819.
+# Its text below this line has the SHA-256 d42d82d1beebbcaf.
 
 import functools
 import json
@@ -14,7 +14,7 @@ import mxnet as mx
 import numpy
 import pathlib
 from d2l_gan.parallel import DataParallel
-from d2l_gan.support import memory
+from d2l_gan.support import memory, threads
 from mxnet import autograd, gluon, np, npx
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     'convert',
     'has_bfloat16',
     'in_bfloat16',
+    'in_threads',
     'is_rounded',
     'round_products',
     'side_by_side',
@@ -575,6 +576,28 @@ class BoundStep:
         update.step(len(self.X))
 
 
+def in_threads(symbol, num_threads):
+    """Let the convolutions of a symbol be prepared for a number of threads.
+
+    Args:
+        symbol: a computation.
+        num_threads: how many the engine has been told to take; `None` if that
+            never changed.
+
+    Returns:
+        The symbol of the same computation.
+
+    Taught in chapters/performance.md, "The Step".
+    """
+    if num_threads is None:
+        return symbol
+    graph = json.loads(symbol.tojson(remove_amp_cast=False))
+    for node in graph['nodes']:
+        if node['op'] in ('Convolution', 'Deconvolution'):
+            node['attrs']['workspace'] = str(num_threads)
+    return mx.sym.load_json(json.dumps(graph)).as_np_ndarray()
+
+
 @functools.cache
 def warn_once(message):
     """Write a warning into the log, unless it was written before.
@@ -624,6 +647,7 @@ class FusedStep:
                 'this processor does not compute in bfloat16 (it has neither '
                 "avx512_bf16 nor amx_bf16): leave dtype at 'float32'")
         self.traced, self.updates, self.rounded = None, (), frozenset()
+        self.num_threads = None
         if hasattr(self.game, 'state_dict'):  # What it keeps, the step keeps
             self.state_dict = self.game.state_dict
             self.load_state_dict = self.game.load_state_dict
@@ -639,6 +663,8 @@ class FusedStep:
             self.updates, self.bound = [*map(LeanUpdate, trainers)], {}
         for update in self.updates:
             update.prepare()  # This may move what is to be bound
+        if self.num_threads != threads.fewer():
+            self.num_threads, self.bound = threads.fewer(), {}
         key = X.shape, Z.shape, X.ctx
         bound = self.bound.pop(key, None)
         if not (bound and bound.is_current()):
@@ -647,7 +673,9 @@ class FusedStep:
                 del self.bound[oldest]
                 npx.waitall()  # It may be at work with it
                 memory.give_back()
-            bound = BoundStep(self.symbols, X, Z, net_D, net_G, *self.updates,
+            symbols = [in_threads(symbol, self.num_threads)
+                       for symbol in self.symbols]
+            bound = BoundStep(symbols, X, Z, net_D, net_G, *self.updates,
                               self.rounded)
         self.bound[key] = bound  # The one used last comes last
         bound.begin(X, Z)

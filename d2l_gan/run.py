@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 d2ecc1d2a5c5f439.
+# Its text below this line has the SHA-256 da42db4e1d6ec250.
 
 import inspect
 import mxnet as mx
@@ -153,6 +153,8 @@ class Run:
                     self.first = X, Z
                     if not self.timer.times:
                         self.prepare(X, Z)
+                if self.progress.seed is None:
+                    threads.adapt(first=not self.losses)
                 return step(X, Z, *players, loss, trainer_D, trainer_G)
 
         return careful_step
@@ -199,6 +201,8 @@ class Run:
                 num_examples += len(X)
                 yield X
             losses = self.losses.read()
+        if self.progress.seed is None:
+            threads.adapt()
         num_examples, *sums = self.workers.sum(num_examples,
                                                *map(sum, zip(*losses)))
         for name, total in zip(('loss_D', 'loss_G'), sums):

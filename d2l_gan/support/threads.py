@@ -7,6 +7,10 @@ cores before MXNet starts, and `train` goes down to one thread where that is
 faster. (The other way round would not do: a convolution keeps the number of
 threads of its first time.)
 
+Threads wait for one another, and where another process has a core they wait
+for that, too: two threads on two cores, one of them taken, are slower than
+one. So a training may look how many cores are free, and go on with as many.
+
 Where somebody else has set OMP_NUM_THREADS, that number stays.
 """
 
@@ -14,10 +18,15 @@ import contextlib
 import ctypes
 import math
 import os
+import pathlib
 import sys
+import time
 import warnings
 
-__all__ = ['all_cores_again', 'choose', 'cores', 'one_thread', 'prepare']
+__all__ = [
+    'adapt', 'all_cores_again', 'choose', 'cores', 'fewer', 'one_thread',
+    'prepare',
+]  # fmt: skip
 
 # Networks that compute fewer numbers than these in a forward pass, counting
 # all layers' outputs, train with one thread. The smaller ones lose by a second
@@ -29,6 +38,13 @@ _OURS = 'D2L_GAN_NUM_THREADS'
 
 # The cores that MXNet was told to take, or 1 if the number is not ours.
 _cores = 1
+# The threads that suit the networks in training, those that the engine has,
+# and those that it has since other processes keep cores busy, else `None`
+_most, _now, _fewer = 1, None, None
+# So many seconds lie between two looks at the cores.
+BETWEEN_LOOKS = 1
+# What the last look found, and when `adapt` was called last
+_seen, _called = None, 0
 
 
 def prepare():
@@ -57,7 +73,7 @@ def prepare():
         # runs too. A sixth of that costs little, and is enough.
         os.environ.setdefault('GOMP_SPINCOUNT', '50000')
         _cores = cores
-    elif cores > max(1, len(os.sched_getaffinity(0)) // 2):
+    elif cores > max(1, len(_processors()) // 2):
         warnings.warn(
             'MXNet was imported before d2l_gan, so it leaves half of the '
             'cores idle: import d2l_gan first, or set '
@@ -72,6 +88,11 @@ def cores():
     return _cores
 
 
+def fewer():
+    """The threads while other processes have cores; `None` while none has."""
+    return _fewer
+
+
 def choose(net_D, net_G, X, Z):
     """Let MXNet compute with the number of threads that suits the networks.
 
@@ -80,21 +101,84 @@ def choose(net_D, net_G, X, Z):
             known shapes.
         X, Z: a minibatch of what they take.
     """
+    global _most, _fewer, _seen, _called
+    _most, _fewer = 1, None
     if _cores > 1:
         try:
             numbers = _numbers(net_D, X) + _numbers(net_G, Z)
         except Exception:  # A network that is no symbol may be anything
             return
-        _set(1 if numbers < FEW_NUMBERS else _cores)
+        _most = 1 if numbers < FEW_NUMBERS else _cores
+        _seen, _called = _look(), time.monotonic()
+        _set(_most)
+
+
+def adapt(first=False):
+    """Go on with a thread a free core, once in a while.
+
+    There are no more than `choose` chose. A step finds the number in `fewer`,
+    and has to bind its computations anew when it changes.
+
+    Args:
+        first: whether an epoch begins. If there was a pause before it, nothing
+            is concluded from what others did in that time.
+    """
+    global _fewer, _seen, _called
+    now = time.monotonic()
+    paused, _called = first and now - _called > BETWEEN_LOOKS, now
+    if _most == 1 or now - _seen[0] < BETWEEN_LOOKS:
+        return
+    before, _seen = _seen, _look()
+    if paused:
+        return
+    # Somebody who keeps less than 0.4 of a core busy is no reason.
+    number = math.floor(_free_cores(before, _seen) + 0.4)
+    number = max(1, min(_most, number))
+    _fewer = number if number < _most else None
+    if number != _now:
+        _set(number)
+
+
+def _look():
+    """Look at the clocks.
+
+    Returns:
+        tuple: a time; how long the processors that this process may use have
+        been busy in all; and how long with this process. In seconds.
+    """
+    ticks, processors = 0, {f'cpu{i}' for i in _processors()}
+    with contextlib.suppress(OSError):  # Not on Linux: nobody is busy
+        for line in pathlib.Path('/proc/stat').read_text().splitlines():
+            name, *numbers = line.split()
+            if name in processors:
+                # All but idle and waiting for a disk; guests count as users.
+                ticks += sum(map(int, numbers[:3] + numbers[5:8]))
+    busy = ticks / os.sysconf('SC_CLK_TCK')
+    return time.monotonic(), busy, time.process_time()
+
+
+def _processors():
+    """Give the numbers of the processors that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return os.sched_getaffinity(0)
+    return range(os.cpu_count())
+
+
+def _free_cores(before, after):
+    """Tell how many cores others have left free between two looks."""
+    seconds, busy, own = (b - a for a, b in zip(before, after))
+    return len(_processors()) - max(busy - own, 0) / seconds
 
 
 @contextlib.contextmanager
 def all_cores_again():
     """Take all cores again when the block, or the decorated function, ends."""
+    global _most, _fewer
     try:
         yield
     finally:
         if _cores > 1:
+            _most, _fewer = 1, None
             _set(_cores)
 
 
@@ -129,6 +213,8 @@ def _call(run_context, function):
 
 def _set(num_threads):
     """Set the number, in the engine's own thread, where it counts."""
+    global _now
+    _now = num_threads
     openmp = ctypes.CDLL('libgomp.so.1')  # the one that MXNet has loaded
     _in_engine(lambda: openmp.omp_set_num_threads(num_threads))
 
