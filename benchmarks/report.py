@@ -8,6 +8,7 @@ CONTESTANTS = {
     'd2l': "d2l's MXNet code",
     'plain': 'ours, plain functions',
     'fast': 'ours, fast step',
+    'one-thread': 'ours, one thread',
     'bfloat16': 'ours, bfloat16',
     'torch': 'PyTorch as in d2l',
     'torch-channels-last': 'PyTorch, channels-last',
@@ -87,6 +88,7 @@ def report(results):
         'brackets: how many times as many as those of the first row, turn by '
         'turn. After ±: half the distance between the quartiles.',
         table(lambda r, name: speed_cell(r[name], r[reference]), names),
+        'Busy: beside a process that keeps one core busy.',
         *notes(workloads),
         'Peak memory in MB:',
         table(lambda r, name: peak(r[name]), real),

@@ -31,8 +31,13 @@ OUT = pathlib.Path('_build/bench')
 TORCH = pathlib.Path('.venv-torch/bin/python')
 
 
-def workload(kind, shape, n, batch_size, num_examples, per_turn):
-    """Say what is trained, and on how many minibatches in a turn."""
+def workload(
+    kind, shape, n, batch_size, num_examples, per_turn, beside_busy=False
+):
+    """Say what is trained, and on how many minibatches in a turn.
+
+    With `beside_busy`, another process keeps a core busy all the time.
+    """
     return locals()
 
 
@@ -44,7 +49,10 @@ WORKLOADS = {
     'DCGAN 32x32 grey': workload('dcgan', (1, 32, 32), 64, 64, 256, 10),
     'DCGAN 64x64 RGB': workload('dcgan', (3, 64, 64), 64, 64, 256, 6),
     'conditional 32x32': workload('conditional', (1, 32, 32), 64, 64, 256, 10),
+    'DCGAN 32x32, busy': workload('dcgan', (1, 32, 32), 64, 64, 256, 10, True),
 }
+# Keeps a core busy for as long as the process lives that started it.
+BUSY = 'import os; parent = os.getppid()\nwhile os.getppid() == parent: pass'
 # How the cost grows when one thing about a small DCGAN is changed
 SMALL = workload('dcgan', (1, 32, 32), 32, 64, 1024, 4)
 GROWTH = {
@@ -72,6 +80,7 @@ class Worker:
     def __init__(self, contestant, settings, torch):
         family = contestant.split('-')[0]
         script = family if family in ('d2l', 'limit', 'torch') else 'mxnet'
+        settings = {k: v for k, v in settings.items() if k != 'beside_busy'}
         self.log = tempfile.TemporaryFile('w+')  # noqa: SIM115
         self.process = subprocess.Popen(
             [
@@ -80,9 +89,12 @@ class Worker:
                 json.dumps({'contestant': contestant, **settings}),
             ],
             env={
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith(FOREIGN)
+                **{
+                    name: value
+                    for name, value in os.environ.items()
+                    if not name.startswith(FOREIGN)
+                },
+                **({'OMP_NUM_THREADS': '1'} if family == 'one' else {}),
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -157,6 +169,10 @@ def measure(settings, contestants, processes, turns, torch, bar):
     }
     for _ in range(processes):
         with contextlib.ExitStack() as stack:
+            if settings['beside_busy']:
+                busy = subprocess.Popen([sys.executable, '-c', BUSY])
+                stack.callback(busy.wait)
+                stack.callback(busy.kill)
             workers = {}
             for name, result in results.items():
                 if not result['obstacle']:
