@@ -25,6 +25,14 @@ def define(chapter, name):
     return names
 
 
+def test_code_fits_a_page():
+    for path in CHAPTERS.glob('*.md'):
+        chapter = read_chapter(path)
+        for cell in chapter.program:
+            for i, line in enumerate(cell.source.split('\n'), 1):
+                assert len(line) < 80, chapter.error(cell.at(i), line)
+
+
 def test_the_distance_in_two_dimensions_is_the_general_one():
     names = define('gan', 'distance_to_truth')
     rng = numpy.random.RandomState(0)

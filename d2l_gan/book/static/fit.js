@@ -3,13 +3,17 @@ const fit = () => {
   for (const formula of document.querySelectorAll('div.math')) {
     formula.style.fontSize = '';
     const image = formula.querySelector('mjx-container > svg');
-    const share = formula.clientWidth / image.getBoundingClientRect().width;
-    if (share < 1) formula.style.fontSize = `${100 * share}%`;
+    const isWide = () =>
+      image.getBoundingClientRect().width > formula.clientWidth + 1;
+    // Step by step, since its unit is a letter's height in whole pixels
+    for (let size = 98; size > 30 && isWide(); size -= 2) {
+      formula.style.fontSize = `${size}%`;
+    }
   }
 };
 addEventListener('load', async () => {
   await window.MathJax?.startup.promise;
-  fit();
-  addEventListener('resize', fit);
+  // It also tells of the first size.
+  new ResizeObserver(fit).observe(document.querySelector('article'));
   addEventListener('beforeprint', fit);
 });
