@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 e8df34eb44440d43.
+# Its text below this line has the SHA-256 71637a12cf500b02.
 
 import functools
 import inspect
@@ -487,7 +487,7 @@ def step_work(net_D, net_G, X, Z, game):
             + (makes - 1) * count_work(net_G, Z.shape))
 
 
-def train_system(name, work, images, labels=None, seed=0):
+def train_system(name, work, images, labels=None, seed=0, **changes):
     """Train one of the `IMAGE_SYSTEMS` for a budget of work.
 
     Args:
@@ -497,6 +497,7 @@ def train_system(name, work, images, labels=None, seed=0):
         images: uint8, shape (n, channels, height, width).
         labels: shape (n,), integers from 0 to num_classes - 1; or `None`.
         seed: of all that is random.
+        changes: `average`, and of its settings, as `System` takes them.
 
     Returns:
         tuple: the `System`, and the number of minibatches that it has seen.
@@ -510,7 +511,7 @@ def train_system(name, work, images, labels=None, seed=0):
     if not 0 < work < math.inf:
         raise ValueError(f'work is {work}, but has to be above 0 and finite')
     set_seed(seed)
-    system = System(name, images.shape[1:], count_classes(labels))
+    system = System(name, images.shape[1:], count_classes(labels), **changes)
     data_iter = system.minibatches(images, labels)
     X = checks.real_examples(next(iter(data_iter)))
     num_epochs = work * len(X) / system.work(X) / len(images)

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import numpy
 import pytest
 from processes import ROOT, python
 
@@ -50,6 +51,19 @@ def test_report_compares_turn_by_turn():
     assert rows['PyTorch as in d2l'] == 'no PyTorch'
     assert 'PyTorch as in d2l: no PyTorch: get it.' in text
     assert 'demo: the bare calls of a step, 11000000 µs' in text
+
+
+def test_modes_are_judged_by_the_cells_of_the_chapter(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    from modes import chapter_names
+
+    from d2l_gan.evaluate import ring_of_gaussians
+
+    _, modes = ring_of_gaussians(1)
+    # Ten good ones, of which each mode is due 10 / 8, and two in the middle
+    fakes = numpy.concatenate([modes, modes[[0, 0]], 0 * modes[:2]])
+    found = chapter_names()['judge_points'](fakes, 'ring')
+    assert found == pytest.approx((8, 10 / 12, 1 / (10 / 8)))
 
 
 def test_a_worker_that_fails_leaves_its_last_words():
