@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 d42d82d1beebbcaf.
+# Its text below this line has the SHA-256 05c5f9accae2d70b.
 
 import functools
 import json
@@ -109,7 +109,7 @@ class PlainStep:
         return self.loss_D.sum()
 
     def learn_D(self):
-        """Update the discriminator, which has looked."""
+        """Update the discriminator, which was the last to look."""
         self.loss_D.backward()
         self.trainer_D.step(len(self.X))
 
@@ -122,7 +122,7 @@ class PlainStep:
         return self.loss_G.sum()
 
     def learn_G(self):
-        """Update the generator, which has looked."""
+        """Update the generator, which was the last to look."""
         self.loss_G.backward()
         self.trainer_G.step(len(self.X))
 
@@ -176,7 +176,7 @@ def trace_step(net_D, net_G, loss, game):
     return symbols
 
 
-def bind(symbol, arrays, gradients, ctx):
+def bind(symbol, arrays, gradients, ctx, memory_of=None):
     """Tie a symbol to the arrays that it reads, and those that it writes.
 
     Args:
@@ -184,6 +184,9 @@ def bind(symbol, arrays, gradients, ctx):
         arrays: by name, the arrays for its inputs and parameters.
         gradients: by name, the arrays for the gradients that are wanted.
         ctx: the device.
+        memory_of: an executor whose memory for everything in between it may
+            use as well. Then only the one that ran forward last can run
+            backward.
 
     Returns:
         mx.executor.Executor
@@ -195,7 +198,8 @@ def bind(symbol, arrays, gradients, ctx):
     return symbol.bind(
         ctx, [arrays[name] for name in names], wanted,
         {name: 'write' if name in wanted else 'null' for name in names},
-        [arrays[name] for name in symbol.list_auxiliary_states()])
+        [arrays[name] for name in symbol.list_auxiliary_states()],
+        shared_exec=memory_of)
 
 
 def side_by_side(arrays):
@@ -511,7 +515,7 @@ class BoundStep:
                  if name in gradients_G}
         self.to_add = [(short[name], gradients_G[name]) for name in short]
         self.teach = bind(sym_loss_G, arrays,
-                          {**short, 'fake_X': self.slope}, ctx)
+                          {**short, 'fake_X': self.slope}, ctx, self.judge)
         self.one, self.made = np.ones((), ctx=ctx), False
         self.update_D, self.update_G = update_D, update_G
 
@@ -536,7 +540,7 @@ class BoundStep:
         return self._look(self.judge)
 
     def learn_D(self):
-        """Update the discriminator, which has looked."""
+        """Update the discriminator, which was the last to look."""
         self.judge.backward(self.one)
         self._learn(self.update_D, self.to_widen[0], self.judge)
 
@@ -545,7 +549,7 @@ class BoundStep:
         return self._look(self.teach)
 
     def learn_G(self):
-        """Update the generator, which has looked."""
+        """Update the generator, which was the last to look."""
         self.teach.backward(self.one)
         self.generate.backward(self.slope)
         for part, gradient in self.to_add:
