@@ -236,7 +236,7 @@ def test_the_times_of_the_chapters(make_book, tmp_path):
     book = read_book(make_book('# One\n\n' + 'word ' * 398 + '\n\n'
                                '```{.python .input}\nx = 1\n```\n',
                                **{'index.md': index}))  # fmt: skip
-    render(book, {'one': [[]]}, tmp_path, io.StringIO(), {'one': 61.4})
+    render(book, {'one': [[]]}, tmp_path, io.StringIO(), seconds={'one': 61.4})
     page = (tmp_path / 'html/index.html').read_text()
     text = re.sub(r'\s+', ' ', words(tmp_path / 'html/index.html'))
     # 403 words: more than two minutes

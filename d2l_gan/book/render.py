@@ -190,7 +190,7 @@ def _times(book, seconds):
     for i, chapter in enumerate(book.chapters, 1):
         words = ' '.join(cell.source for cell in chapter.shown).split()
         minutes = math.ceil(len(words) / WORDS_PER_MINUTE)
-        ran = seconds.get(chapter.name)
+        ran = seconds.get(chapter.name) if chapter.code else None
         ran = '' if ran is None else f'{ran:.0f} s'
         link = f'[{chapter.title}]({chapter.name}.ipynb)'
         rows.append(f'| {i} | {link} | {minutes} min | {ran} |')
@@ -207,7 +207,7 @@ def _written(book, outputs, solved, seconds):
             own = solved.get(chapter.name)
             texts = _texts(chapter, numbers, references, page, own)
             made = _notebook(chapter, outputs.get(chapter.name), texts)
-            if not page:
+            if chapter.code and not page:
                 # From `_build/notebooks` the project is two folders above.
                 source = '../' * (2 + chapter.name.count('/'))
                 setup = SETUP.format(package=book.library.name, source=source)

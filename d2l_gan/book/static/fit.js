@@ -13,7 +13,7 @@ const fit = () => {
 };
 addEventListener('load', async () => {
   await window.MathJax?.startup.promise;
-  // It also tells of the first size.
-  new ResizeObserver(fit).observe(document.querySelector('article'));
+  fit();
+  addEventListener('resize', fit);
   addEventListener('beforeprint', fit);
 });
