@@ -134,6 +134,14 @@ def test_solutions_stand_folded_behind_their_exercises(build):
     assert '   By [Chapter 1](#1-One) it is' in text and '@claim' not in text
 
 
+def test_a_solution_may_stand_on_the_line_of_a_section(build):
+    solutions = SOLUTIONS.replace('\n\n```', '\n```', 1)
+    lines = CHAPTER.split('\n'), solutions.split('\n')
+    assert lines[0].index('## Exercises') == lines[1].index('## Exercise 1')
+    _, _, page, _ = build('chapter', solutions)
+    assert page.count('<details class="solution">') == 4
+
+
 def test_what_was_not_run_is_not_said_to_be_checked(build):
     _, _, page, _ = build('chapter')
     assert 'So it is two.' in words(page) and '✓' not in page

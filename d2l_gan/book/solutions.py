@@ -114,6 +114,8 @@ def write(solution, outputs, numbers, cite, page):
     """
     # References are seen from the chapter's page.
     own = replace(solution, name=solution.name.partition('/')[2])
+    # But its sections are not the chapter's, which may be on the same lines.
+    numbers = replace(numbers, sections={})
     parts, found = [], iter(outputs or ())
     for cell in solution.shown:
         if cell.kind == 'code':
