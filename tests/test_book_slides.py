@@ -114,6 +114,7 @@ def test_slides_show_what_is_marked_and_nothing_else(make_book, tmp_path):
         'PartTwoFirstSecond.MoreTwodeff(x):returnx<1f(2)FalseDrawn',
         'PartTwoLongall',
     ]
+    assert 'src="reveal.js"' in (folder / 'one.html').read_text()
     assert '<li>First</li>\n<li>Second. More' in deck[3]
     assert '<a href="two.html">Two</a>' in deck[3]
     assert (

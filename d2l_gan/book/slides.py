@@ -40,11 +40,9 @@ BULLET = re.compile(r'^(?:[-*+]|\d+[.)]) +\Z', re.M)
 HERE_LINK = re.compile(r'\[([^]]*)\]\(#[^)]*\)')
 LINK = re.compile(r'\]\(([^)\s]*)\.ipynb#[^)]*\)')
 CLAUSE = re.compile(r'[,;](?=(?:<sup [^>]*>.</sup>)?\Z)')
-IMAGES = {'image/svg+xml': '', 'image/png': ';base64', 'image/jpeg': ';base64'}
+IMAGES = {'image/svg+xml': '', 'image/png': ';base64'}
 FORMATTER = HtmlFormatter(noclasses=True, style='friendly', nobackground=True)
-FIRST = (
-    '<section class="title"><p>Chapter {}</p><h1>{}</h1><p>{}</p></section>'
-)
+FIRST = '<section class="title"><p>Chapter {}</p><h1>{}</h1><p>{}</p>'
 
 
 def slides(book, outputs, build, reveal, out=sys.stderr):
@@ -85,9 +83,8 @@ def slides(book, outputs, build, reveal, out=sys.stderr):
             title, name = html.escape(chapter.title), f'{chapter.name}.html'
             deck = [FIRST.format(number, title, html.escape(book.title))]
             for heading, parts in found:
-                deck.append(
-                    f'<section><h2>{MARKDOWN.renderInline(heading)}</h2>'
-                )
+                heading = MARKDOWN.renderInline(heading)
+                deck.append(f'</section>\n<section><h2>{heading}</h2>')
                 for part in parts:
                     if isinstance(part, Cell):
                         text = marks.write(chapter, part, numbers, cite, False)
@@ -95,12 +92,12 @@ def slides(book, outputs, build, reveal, out=sys.stderr):
                         text = LINK.sub(r'](\1.html)', text)
                         part = MARKDOWN.render(text)
                     deck.append(part)
-                deck.append('</section>')
             text = page.replace('{title}', title)
+            text = text.replace('{root}', '../' * chapter.name.count('/'))
             text = text.replace('{slides}', '\n'.join(deck))
             write_text(folder / name, text)
             contents.append(f'<li><a href="{name}">{title}</a></li>')
-            print(f'{name}: {text.count("<section")} slides', file=out)
+            print(f'{name}: {len(found) + 1} slides', file=out)
         contents = f'<meta charset="utf-8"><ol>{"".join(contents)}</ol>'
         write_text(folder / 'index.html', f'<!doctype html>{contents}')
         swap(folder, build / 'slides')
@@ -108,7 +105,6 @@ def slides(book, outputs, build, reveal, out=sys.stderr):
 
 def _slides(chapter, outputs):
     """Pairs of a title and of text cells and HTML, one for each slide."""
-    headings = list(chapter.tokens('heading_open'))
     found, outputs, is_marked = [], iter(outputs), False
     for kind, cells in itertools.groupby(chapter.shown, lambda x: x.kind):
         if kind == 'code':
@@ -117,13 +113,13 @@ def _slides(chapter, outputs):
                 found[-1][1].append(_code(pairs))
             continue
         for cell in cells:
-            is_marked = _text(cell, headings, found)
+            is_marked = _text(chapter, cell, found)
     return found
 
 
-def _text(cell, headings, found):
+def _text(chapter, cell, found):
     """Put what is marked in a text on slides; tell if its end is marked."""
-    end = 0
+    headings, end = list(chapter.tokens('heading_open')), 0
     for match in marks.SLIDE.finditer(cell.source):
         if match['fence'] or match['code']:
             continue
@@ -132,9 +128,10 @@ def _text(cell, headings, found):
         begins, is_first = match[0][0] == '[', not end
         end = match.end()
         if begins or not found:
-            titles = [title.content for at, title in headings if at <= line]
+            titles = [x.content for at, x in headings if at <= line]
             is_title = match[0][1] == '~'
-            found.append((text if is_title else titles[-1], []))
+            title = [chapter.title, *titles][-1]
+            found.append((text if is_title else title, []))
             if is_title:
                 continue
         parts, before = found[-1][1], ''
@@ -170,7 +167,7 @@ def _code(cells):
                 alt = html.escape(cell.words)
                 figures.append(f'<img alt="{alt}" src="{image}">')
             elif output.get('name') != 'stderr':
-                printed += output.get('text') or data['text/plain']
+                printed += output.get('text') or data.get('text/plain', '')
         printed = printed.strip('\n').splitlines()
         drawn += figures
         below += printed
