@@ -225,3 +225,14 @@ def test_this_book_s_solutions_fit_its_exercises():
             for cell in solution.program
             for line in cell.source.split('\n')
         ), solution.path
+
+
+def test_every_chapter_with_exercises_has_solutions():
+    book = read_book(ROOT / 'chapters')
+    solved = {solution.name for solution in read_solutions(book)}
+    asked = {
+        f'solutions/{chapter.name}'
+        for chapter in book.chapters
+        if any('## Exercises' in cell.source for cell in chapter.text)
+    }
+    assert solved == asked and len(asked) > 10
