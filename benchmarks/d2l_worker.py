@@ -4,9 +4,13 @@ That is, MXNet is loaded before `d2l_gan` could see to its threads.
 """
 
 import json
+import os
 import sys
 
 import numpy
+
+# MXNet's own settings of memory, of which `d2l_gan` has others
+os.environ.update(MXNET_CPU_TEMP_COPY='4', MXNET_MKLDNN_CACHE_NUM='-1')
 
 # MXNet reads this name, which newer NumPy has no more.
 numpy.bool = bool

@@ -27,6 +27,10 @@ os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 # Else what convolutions prepare for each shape is kept for ever.
 os.environ.setdefault('MXNET_MKLDNN_CACHE_NUM', '64')
 
+# Else four operators in a row each get a workspace of their own, as large as
+# anybody ever wanted one, although they run one after the other.
+os.environ.setdefault('MXNET_CPU_TEMP_COPY', '1')
+
 # A server or the scheduler of a distributed run does not return from the
 # import of MXNet, so that they can be watched only from here on.
 if 'DMLC_ROLE' in os.environ:
