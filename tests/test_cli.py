@@ -104,6 +104,7 @@ def test_the_list_shows_every_system_and_its_settings(capsys):
     assert set(SYSTEMS) <= set(words)
     assert words['dcgan'] == ['64', '1500', '0.0002', '0.0002', '0.5', '100']
     assert words['mlp-small'][4:] == ['0.9', '200', 'latent', 'uniform_latent']
+    assert words['deligan'][-2:] == ['game', 'MixtureGame']
 
 
 def test_a_run_leaves_settings_history_and_pictures(images, capsys):

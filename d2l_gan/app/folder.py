@@ -24,6 +24,7 @@ from d2l_gan.app.animator import RunAnimator, save_losses, save_samples
 from d2l_gan.checkpoint import Checkpoint, save_generator
 from d2l_gan.data import class_names
 from d2l_gan.data.published import NAMES
+from d2l_gan.fused import Game
 from d2l_gan.support.checks import check_types
 from d2l_gan.support.files import expand, owned, write_json, write_text
 from d2l_gan.support.names import suggestion
@@ -412,6 +413,10 @@ def describe(system):
         'beta1': inspect.signature(train).parameters['beta1'].default,
         **system.settings,
     }
+    # All steps are fused; what may differ is the game that they play.
+    settings.pop('step', None)
+    if type(system.game) is not Game:
+        settings['game'] = system.game
     return {name: _in_words(value) for name, value in settings.items()}
 
 
