@@ -102,9 +102,8 @@ def _chapter(options):
 
     book = read_book(options.chapters)
     _export(book)
-    _solved(book, options)  # what is wrong with them comes first
+    solved = _solved(book, options)  # what is wrong with them comes first
     chapters, outputs, seconds = _run(book, options)
-    solved = _solved(book, options)
     book = dataclasses.replace(book, chapters=chapters)
     render(book, outputs, options.build, sys.stderr, solved, seconds)
     page = (options.build / 'html' / 'index.html').resolve()
