@@ -11,6 +11,7 @@ import numpy
 import PIL.Image
 from d2l import mxnet as d2l
 from mxnet import gluon, np, npx
+from mxnet.gluon import nn
 from turns import Minibatches, Turns
 
 from d2l_gan.conditional import (
@@ -34,7 +35,8 @@ npx.set_np()
 def system(kind, shape, n):
     """Give the networks of a workload, and arguments of `train`, by name.
 
-    The networks of the Gaussian demo and the DCGAN are d2l's, layer by layer.
+    Those of the Gaussian demo and the DCGAN have d2l's layers, but that ours
+    are dense where the DCGAN's convolutions have nothing to slide over.
     """
     if kind == 'gaussian':
         return SYSTEMS['gaussian-published'](shape, 0)
@@ -47,6 +49,21 @@ def system(kind, shape, n):
         net_D = dcgan_discriminator(shape, n, first_batch_norm=True)
         net_G = dcgan_generator(shape, n)
     return {'net_D': net_D, 'net_G': net_G, **DCGAN_SETTINGS}
+
+
+def as_published(net_D, net_G):
+    """Give the DCGAN's dense layers back as the convolutions of d2l."""
+    first, _, *others = net_G
+    published_D, published_G = nn.HybridSequential(), nn.HybridSequential()
+    published_D.add(
+        *net_D[:-1], nn.Conv2D(1, 4, use_bias=False), nn.Flatten()
+    )
+    published_G.add(
+        nn.HybridLambda(lambda F, Z: F.npx.reshape(Z, (-2, -2, 1, 1))),
+        nn.Conv2DTranspose(first._units // 16, 4, use_bias=False),
+        *others,
+    )
+    return published_D, published_G
 
 
 def minibatches(contestant, kind, shape, batch_size, num_examples):
@@ -83,6 +100,9 @@ def main(loop, contestant, kind, shape, n, batch_size, num_examples, per_turn):
     """Take turns with a loop that is called as `train` is."""
     given = system(kind, shape, n)
     data_iter = minibatches(contestant, kind, shape, batch_size, num_examples)
+    if contestant == 'd2l' and kind == 'dcgan':
+        networks = as_published(given['net_D'], given['net_G'])
+        given['net_D'], given['net_G'] = networks
     conditional = kind == 'conditional'
     step = adversarial_step if contestant == 'plain' else None
     if contestant == 'bfloat16':

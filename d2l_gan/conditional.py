@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 2ede81c65d1d870c.
+# Its text below this line has the SHA-256 71f8e126f94f8bd0.
 
 import numpy
 from d2l_gan.dcgan import dcgan_discriminator
@@ -130,17 +130,19 @@ class LabelledConv2D(nn.HybridBlock):
     Args:
         num_classes: how many classes there are.
         size: the height and width of the pictures.
-        channels, kernel_size, strides, padding, use_bias: as in `nn.Conv2D`.
+        channels, kernel_size, strides, padding: as in `nn.Conv2D`.
 
     Taught in chapters/cdcgan.md, "The Networks".
     """
     def __init__(self, num_classes, size, channels, kernel_size, strides=1,
-                 padding=0, use_bias=False):
+                 padding=0):
         super().__init__()
         self.num_classes, self.size = num_classes, size
-        self.pictures, self.maps = (
-            nn.Conv2D(channels, kernel_size, strides, padding, use_bias=bias)
-            for bias in (use_bias, False))
+        self.pictures = nn.Conv2D(channels, kernel_size, strides, padding,
+                                  use_bias=False)
+        # What each class adds to each channel, the classes one after another
+        self.maps = nn.Conv2D(num_classes * channels, kernel_size, strides,
+                              padding, use_bias=False)
 
     def hybrid_forward(self, F, X, labels):
         """Convolve, and add what the label is worth at each place.
@@ -151,13 +153,14 @@ class LabelledConv2D(nn.HybridBlock):
             labels: one-hot, shape (batch_size, num_classes).
 
         Returns:
-            As `nn.Conv2D` does.
+            As `nn.Conv2D` does, without a bias.
         """
-        K, size = self.num_classes, self.size
-        classes = F.npx.one_hot(F.npx.arange_like(labels, axis=1), K)
-        maps = F.np.broadcast_to(F.npx.reshape(classes, (K, K, 1, 1)),
-                                 (K, K, size, size))
-        return self.pictures(X) + F.np.tensordot(labels, self.maps(maps), 1)
+        table = self.maps(F.np.ones((1, 1, self.size, self.size)))
+        table = F.npx.reshape(table, (self.num_classes, -1, -2, -2))
+        added = F.np.tensordot(labels, table, 1)
+        # `+` would first have the convolution's own layout undone.
+        return F.elemwise_add(self.pictures(X).as_nd_ndarray(),
+                              added.as_nd_ndarray()).as_np_ndarray()
 
 
 class ConditionalDiscriminator(nn.HybridBlock):
@@ -180,15 +183,13 @@ class ConditionalDiscriminator(nn.HybridBlock):
         super().__init__()
         self.num_classes, size = num_classes, image_shape[-1]
         self.convs, self.tails = nn.HybridSequential(), nn.HybridSequential()
-        # Of each block all but its convolution; the last two are no blocks.
-        for _, *rest in dcgan_discriminator(image_shape, n)[:-2]:
+        # Of each block all but its convolution; the last one is no block.
+        for _, *rest in dcgan_discriminator(image_shape, n)[:-1]:
             self.convs.add(LabelledConv2D(num_classes, size, n, 4, 2, 1))
             self.tails.add(nn.HybridSequential())
             self.tails[-1].add(*rest)
             size, n = size // 2, 2 * n
-        self.convs.add(LabelledConv2D(num_classes, size, num_classes + 1, 4,
-                                      use_bias=True))
-        self.tails.add(nn.Flatten())
+        self.join, self.last = JoinLabels(), nn.Dense(num_classes + 1)
 
     def hybrid_forward(self, F, X):
         """Give the log-probabilities of the label's class and of 'fake'.
@@ -205,7 +206,7 @@ class ConditionalDiscriminator(nn.HybridBlock):
         X = X[:, :-K]
         for conv, tail in zip(self.convs, self.tails):
             X = tail(conv(X, labels))
-        log_p = F.npx.log_softmax(X, axis=-1)
+        log_p = F.npx.log_softmax(self.last(self.join(X, labels)), axis=-1)
         log_p_y = (log_p[:, :-1] * labels).sum(axis=1, keepdims=True)
         return F.np.concatenate([log_p_y, log_p[:, -1:]], axis=1)
 

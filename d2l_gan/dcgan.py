@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 0dbc753c0b6d37a5.
+# Its text below this line has the SHA-256 68f9ee292067565b.
 
 import math
 import mxnet as mx
@@ -114,10 +114,11 @@ def dcgan_generator(image_shape, n=64):
     Taught in chapters/dcgan.md, "The Generator".
     """
     doublings = num_doublings(image_shape)
+    maps = n * 2 ** (doublings - 1), 4, 4
     net_G = nn.HybridSequential()
-    # A latent vector is a picture of one pixel with many channels
-    net_G.add(nn.HybridLambda(lambda F, Z: F.npx.reshape(Z, (-2, -2, 1, 1))),
-              G_block(n * 2 ** (doublings - 1), strides=1, padding=0))
+    net_G.add(nn.Dense(math.prod(maps), use_bias=False),
+              nn.HybridLambda(lambda F, X: F.npx.reshape(X, (-1, *maps))),
+              nn.BatchNorm(), nn.Activation('relu'))
     for i in reversed(range(doublings - 1)):
         net_G.add(G_block(n * 2 ** i))
     net_G.add(ToPixels(image_shape[0]))
@@ -176,7 +177,7 @@ def dcgan_discriminator(image_shape, n=64, first_batch_norm=False,
     for i in range(num_doublings(image_shape)):
         net_D.add(D_block(n * 2 ** i, batch_norm=batch_norm and (
             i > 0 or first_batch_norm)))
-    net_D.add(nn.Conv2D(1, kernel_size=4, use_bias=False), nn.Flatten())
+    net_D.add(nn.Dense(1, use_bias=False))
     return net_D
 
 

@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 05c5f9accae2d70b.
+# Its text below this line has the SHA-256 5e1fb0e513b89681.
 
 import functools
 import json
@@ -368,7 +368,7 @@ def stays_bfloat16(node):
     Taught in chapters/performance.md, "Fewer Digits".
     """
     op, attrs = node['op'], node.get('attrs', {})
-    return (op == 'Activation'
+    return (op in ('Activation', 'elemwise_add')
             or (op == 'BatchNorm' and attrs.get('axis', '1') == '1')
             or (op == 'LeakyReLU' and attrs.get('act_type') == 'leaky'))
 
@@ -416,6 +416,8 @@ def round_products(symbol, params):
             inputs[0] = cast(inputs[0], 'bfloat16')
         elif stays_bfloat16(node) and inputs[0] in narrow:
             rounded = True
+            if node['op'] == 'elemwise_add':
+                inputs = [cast(place, 'bfloat16') for place in inputs]
         else:
             inputs = [cast(place, 'float32') for place in inputs]
         places.append(add(node, inputs))

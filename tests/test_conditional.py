@@ -81,20 +81,24 @@ def test_the_loss_picks_by_hand():
         )
 
 
+def by_class(kernels, num_classes):
+    """Bring the kernels of a `LabelledConv2D`'s maps into the usual order."""
+    _, _, *size = kernels.shape
+    return kernels.reshape(num_classes, -1, *size).swapaxes(0, 1)
+
+
 def joined(conv):
     """The convolution of joined channels that a `LabelledConv2D` is."""
-    pictures = conv.pictures
-    size, strides = pictures.weight.shape[-1], 2 if conv.size > 4 else 1
+    kernels = conv.pictures.weight.data()
+    channels, in_channels, size, _ = kernels.shape
+    strides = 2 if conv.size > 4 else 1
     whole = nn.Conv2D(
-        pictures.weight.shape[0], size, strides, padding=strides - 1,
-        use_bias=pictures.bias is not None,
-        in_channels=pictures.weight.shape[1] + conv.num_classes,
+        channels, size, strides, padding=strides - 1, use_bias=False,
+        in_channels=in_channels + conv.num_classes,
     )  # fmt: skip
     whole.initialize()
-    kernels = [pictures.weight.data(), conv.maps.weight.data()]
-    whole.weight.set_data(np.concatenate(kernels, axis=1))
-    if pictures.bias is not None:
-        whole.bias.set_data(pictures.bias.data())
+    of_maps = by_class(conv.maps.weight.data(), conv.num_classes)
+    whole.weight.set_data(np.concatenate([kernels, of_maps], axis=1))
     return whole
 
 
@@ -102,7 +106,7 @@ def joined(conv):
 @pytest.mark.parametrize('size, settings', [(8, (4, 2, 1)), (4, (4, 1, 0))])
 def test_a_label_is_a_bias_that_depends_on_the_place(size, settings, hybrid):
     set_seed(1)
-    conv = LabelledConv2D(3, size, 5, *settings, use_bias=True)
+    conv = LabelledConv2D(3, size, 5, *settings)
     conv.initialize(init.Normal(0.3))
     if hybrid:
         conv.hybridize()
@@ -121,7 +125,8 @@ def test_a_label_is_a_bias_that_depends_on_the_place(size, settings, hybrid):
     slopes.append(X.grad)
     for a, b in ((found, expected), slopes):
         numpy.testing.assert_allclose(a.asnumpy(), b.asnumpy(), 1e-4, 1e-5)
-    gradients = [conv.pictures.weight.grad(), conv.maps.weight.grad()]
+    of_maps = by_class(conv.maps.weight.grad(), 3)
+    gradients = [conv.pictures.weight.grad(), of_maps]
     numpy.testing.assert_allclose(
         np.concatenate(gradients, axis=1).asnumpy(),
         whole.weight.grad().asnumpy(),
@@ -145,7 +150,13 @@ def test_the_losses_are_the_cross_entropies_of_eleven_logits(hybrid):
     for conv, tail in zip(net_D.convs, net_D.tails):
         maps = np.broadcast_to(X[:, 1:, :1, :1], (3, 10, *H.shape[2:]))
         H = tail(joined(conv)(np.concatenate([H, maps], axis=1)))
-    logits = H
+    maps = np.broadcast_to(X[:, 1:, :1, :1], (3, 10, 4, 4))
+    last = nn.Conv2D(11, 4, in_channels=H.shape[1] + 10)
+    last.initialize()
+    dense = net_D.last
+    last.weight.set_data(dense.weight.data().reshape(last.weight.shape))
+    last.bias.set_data(dense.bias.data())
+    logits = last(np.concatenate([H, maps], axis=1)).reshape(3, -1)
     assert logits.shape == (3, 11)
     oracle = gluon.loss.SoftmaxCELoss()
     for is_real, targets in ((1, y), (0, [10, 10, 10])):
@@ -156,7 +167,7 @@ def test_the_losses_are_the_cross_entropies_of_eleven_logits(hybrid):
         )
 
 
-def test_every_convolution_of_D_reads_the_label():
+def test_every_layer_of_D_reads_the_label():
     set_seed(2)
     net_D = ConditionalDiscriminator((1, 16, 16), 10, n=4)
     net_D.initialize(init.Normal(0.2))
@@ -164,12 +175,15 @@ def test_every_convolution_of_D_reads_the_label():
         np.random.normal(0, 1, (2, 1, 16, 16)), one_hot([3, 5], 10)
     )
     net_D(X)
-    inputs = [
-        p.shape[1]
+    sizes = [
+        p.data().size
         for name, p in net_D.collect_params().items()
         if name.endswith('weight')
     ]
-    assert inputs == [1, 10, 4, 10, 8, 10]
+    # Kernels of 4 x 4 that read channels, and ten labels
+    assert sizes == [
+        16 * 4 * 1, 16 * 4 * 10, 16 * 8 * 4, 16 * 8 * 10, 16 * 11 * (8 + 10)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize('hybrid', [False, True])
@@ -272,9 +286,10 @@ def test_without_labels_it_is_the_discriminator_of_the_dcgan():
     plain = dcgan_discriminator((3, 32, 32), n=4)
     net_D.initialize(), plain.initialize()
     net_D(np.zeros((1, 13, 32, 32))), plain(np.zeros((1, 3, 32, 32)))
-    *oracle, (_, *kernel) = [
+    *oracle, (_, units) = [
         parameter.shape for parameter in plain.collect_params().values()
     ]
     ours = [conv.pictures.weight.shape for conv in net_D.convs]
     ours += [p.shape for p in net_D.tails.collect_params().values()]
-    assert sorted(ours) == sorted([*oracle, (11, *kernel)])
+    assert sorted(ours) == sorted(oracle)
+    assert net_D.last.weight.shape == (11, units + 10 * 4 * 4)
