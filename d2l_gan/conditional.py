@@ -4,7 +4,7 @@ Made from that chapter by `make lib`: edit the chapter, not this file.
 """
 # ruff: noqa: I001
 # fmt: off
-# Its text below this line has the SHA-256 71f8e126f94f8bd0.
+# Its text below this line has the SHA-256 5a8a9d678b8060f7.
 
 import numpy
 from d2l_gan.dcgan import dcgan_discriminator
@@ -175,12 +175,15 @@ class ConditionalDiscriminator(nn.HybridBlock):
         n: the channels after the first layer.
 
     Raises:
-        ValueError: for another size.
+        ValueError: for another size, or if there are no classes.
 
     Taught in chapters/cdcgan.md, "The Networks".
     """
     def __init__(self, image_shape, num_classes, n=64):
         super().__init__()
+        if num_classes < 1:
+            raise ValueError('the data have no labels: a conditional GAN '
+                             'needs at least one class')
         self.num_classes, size = num_classes, image_shape[-1]
         self.convs, self.tails = nn.HybridSequential(), nn.HybridSequential()
         # Of each block all but its convolution; the last one is no block.

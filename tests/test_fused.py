@@ -252,14 +252,14 @@ def test_networks_keep_their_parameters_and_can_be_called_in_between():
     # In prediction mode, the engine lays the weights of convolutions out anew.
     ours, oracle = Match('DCGAN, grey'), Match('DCGAN, grey')
     step = OnlyFused()
-    weight = ours.nets[1][1][0].weight.data()
+    weight = ours.nets[1][4][0].weight.data()
     before = weight.asnumpy()
     for _ in range(3):
         losses = ours.play(step), oracle.play(adversarial_step)
         numpy.testing.assert_allclose(*losses, rtol=1e-4)
         assert ours.nets[1](ours.Z).shape == ours.X.shape
         ours.nets[0](ours.X).wait_to_read()
-    assert ours.nets[1][1][0].weight.data() is weight
+    assert ours.nets[1][4][0].weight.data() is weight
     assert abs(weight.asnumpy() - before).max() > 1e-3
 
 
