@@ -55,9 +55,7 @@ def as_published(net_D, net_G):
     """Give the DCGAN's dense layers back as the convolutions of d2l."""
     first, _, *others = net_G
     published_D, published_G = nn.HybridSequential(), nn.HybridSequential()
-    published_D.add(
-        *net_D[:-1], nn.Conv2D(1, 4, use_bias=False), nn.Flatten()
-    )
+    published_D.add(*net_D[:-1], nn.Conv2D(1, 4, use_bias=False), nn.Flatten())
     published_G.add(
         nn.HybridLambda(lambda F, Z: F.npx.reshape(Z, (-2, -2, 1, 1))),
         nn.Conv2DTranspose(first._units // 16, 4, use_bias=False),

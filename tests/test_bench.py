@@ -82,7 +82,7 @@ def test_a_short_run(tmp_path):
     script, workload = BENCHMARKS / 'speed.py', 'Gaussian demo'
     status, out, err = python(
         script, '--quick', '--workloads', workload,
-        '--contestants', 'd2l', 'fast', 'torch',
+        '--contestants', 'd2l', 'fast', 'limit', 'torch',
         cwd=tmp_path, D2L_GAN_TORCH='',
     )  # fmt: skip
     assert status == 0, err
@@ -95,6 +95,12 @@ def test_a_short_run(tmp_path):
         assert all(
             0 < turn['resident'] <= turn['peak'] < 1e9 for turn in turns
         )
+    rates = {
+        name: max(turn['examples'] / turn['seconds'] for turn in run['turns'])
+        for name, run in runs[workload].items()
+        if run['turns']
+    }
+    assert rates['d2l'] < rates['fast'] < rates['limit']
     assert out.startswith((folder / 'speed.txt').read_text())
     assert (folder / 'speed.png').read_bytes().startswith(b'\x89PNG')
     assert sorted(path.name for path in folder.iterdir()) == [
