@@ -103,7 +103,10 @@ def _end(runs, clients):
     """Kill the kernels, those that are just starting too."""
     while not all(run.done() for run in runs):
         for client in clients:
-            with contextlib.suppress(AttributeError, ProcessLookupError):
+            # One that is just starting has no provisioner, or no group, yet.
+            with contextlib.suppress(
+                AttributeError, ProcessLookupError, TypeError
+            ):
                 os.killpg(client.km.provisioner.pgid, signal.SIGKILL)
         time.sleep(0.1)
 
