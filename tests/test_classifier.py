@@ -36,6 +36,25 @@ def test_the_accuracy_is_that_on_images_never_seen(few, tmp_path):
     assert accuracy < 0.75
 
 
+def test_large_images_are_learned_too(tmp_path):
+    # Squares and discs of the same area, of any colour and at any place
+    rng, size, r = numpy.random.RandomState(0), 64, 10
+    images = numpy.full((400, 3, size, size), 230, 'uint8')
+    labels = numpy.arange(len(images)) % 2
+    rows, columns = numpy.mgrid[:size, :size]
+    for image, is_square in zip(images, labels):
+        y, x = (
+            abs(rows - rng.randint(r, size - r)),
+            abs(columns - rng.randint(r, size - r)),
+        )
+        distance = (
+            numpy.maximum(y, x) if is_square else 0.886 * numpy.hypot(y, x)
+        )
+        image[:, distance < r] = rng.randint(0, 200, (3, 1))
+    _, accuracy = train_classifier(images, labels, cache=tmp_path)
+    assert accuracy > 0.8
+
+
 # Images without labels
 
 

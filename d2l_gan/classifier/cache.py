@@ -12,7 +12,7 @@ __all__ = ['cache_path', 'load', 'save']
 
 # To be raised with every change that makes the same data and settings give
 # another classifier or another file
-FORMAT = 2
+FORMAT = 3
 
 
 def cache_path(folder, images, labels, seed, num_epochs):
